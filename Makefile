@@ -1,0 +1,55 @@
+# Everything a person or a machine does with a checkout. Each target makes the environment it needs.
+
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types imports pytest bench ui clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Forecast simulated posts from import to promotion, in a folder of its own
+	@$(BIN)/clipcast demo
+
+test: lint types imports pytest ## Check everything: lint, types, imports between rooms, tests
+
+lint: $(STAMP) ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Check types, strictly
+	$(BIN)/mypy
+
+imports: $(STAMP) ## Check which room imports which
+	$(BIN)/lint-imports --no-logo --no-cache
+
+pytest: $(STAMP) ## Run the tests alone
+	$(BIN)/python -m pytest
+
+bench: $(STAMP) ## Measure speed and memory
+	$(BIN)/python benchmarks/run.py
+
+ui: $(STAMP) ## Open runs and versions in the browser
+	@$(BIN)/clipcast ui
+
+clean: ## Remove the environment and the caches; data and workspace stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) > /dev/null || { \
+		echo "clipcast needs Python 3.11 or 3.12, and there is no $(PYTHON) here:" \
+			"install it, or name yours: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { \
+		echo "clipcast needs Python 3.11 or 3.12, and $(PYTHON) is another: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing clipcast and its tools into $(VENV): once, 3 to 4 minutes ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --upgrade pip # the one that comes with Python takes twice as long
+	@$(INSTALL) -e '.[dev]'
+	@touch $@

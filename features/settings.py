@@ -1,0 +1,284 @@
+"""Every setting of clipcast in one frozen tree, read at the edges and passed on as an argument.
+
+Places (folders and database addresses) come from the environment, `CLIPCAST_HOME` and so on. Numbers come
+from `params.yaml`: the one in the working folder where there is one, over the one that travels with the
+package; the environment overrules both, with `__` between the levels (`CLIPCAST_TRAINING__TRIALS=50`).
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from features.errors import SettingsError
+
+PREFIX = "CLIPCAST_"
+PARAMS_FILE = "params.yaml"
+
+_PASSWORD = re.compile(r"(://[^:/@]*:).+(?=@)")
+_SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _address(uri: str) -> str:
+    if "://" not in uri or uri.startswith("file:"):
+        raise ValueError(
+            "must be an address: sqlite:///folder/file.db, postgresql+psycopg://host/name or a server's"
+        )
+    return uri
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+DatabaseUri = Annotated[str, AfterValidator(_address)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Gain = Annotated[float, Field(gt=-1, lt=1)]
+
+
+class _Group(BaseModel):
+    """Numbers that belong together; they have no defaults here, because `params.yaml` holds them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class OutcomeSettings(_Group):
+    """When a post has an outcome, and the age that forecasts speak of."""
+
+    maturity_days: Count
+    horizon_days: Count
+
+    @model_validator(mode="after")
+    def _mature_by_the_horizon(self) -> Self:
+        if self.maturity_days > self.horizon_days:
+            raise ValueError("maturity_days must not exceed horizon_days")
+        return self
+
+
+class TrainingSettings(_Group):
+    """Budgets of tuning and the shape of cross-validation."""
+
+    trials: Count
+    timeout_s: Annotated[float, Field(gt=0)] | None
+    folds: Annotated[int, Field(ge=2)]
+    holdout_share: Share
+    min_posts: Count
+    min_accounts: Count
+    max_rounds: Count
+
+
+class IntervalSettings(_Group):
+    """The share of outcomes that an interval promises to hold."""
+
+    coverage: Share
+
+
+class GateSettings(_Group):
+    """What a challenger has to show before it replaces the champion."""
+
+    min_gain: Gain
+    refresh_min_gain: Gain
+    refresh_point_gain: Gain
+    refresh_min_posts: Count
+    slice_min_gain: Gain
+    slice_min_posts: Count
+    slice_min_accounts: Count
+    coverage_slack: Share
+    latency_ratio: Annotated[float, Field(ge=1)]
+    min_posts: Count
+    min_accounts: Count
+    anchor_slack: Annotated[float, Field(ge=0, lt=1)]
+    replicates: Annotated[int, Field(ge=100)]
+
+
+class Settings(BaseSettings):
+    """All settings, checked and complete: places are absolute and every address is filled in."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        env_parse_none_str="null",
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+    )
+
+    home: Folder = Path(".clipcast")
+    data: Folder = Path("data")
+    inbox: Folder = Field(default_factory=lambda known: known["home"] / "inbox")
+    tracking_uri: DatabaseUri = Field(default_factory=lambda known: _sqlite(known["home"] / "mlflow.db"))
+    database_uri: DatabaseUri = Field(default_factory=lambda known: _sqlite(known["home"] / "ledger.db"))
+    studies_uri: DatabaseUri = Field(default_factory=lambda known: _sqlite(known["home"] / "studies.db"))
+    artifacts_uri: str = Field(default_factory=lambda known: (known["home"] / "artifacts").as_uri())
+
+    seed: Annotated[int, Field(ge=0)]
+    threads: Count
+    outcome: OutcomeSettings
+    training: TrainingSettings
+    intervals: IntervalSettings
+    gate: GateSettings
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read environment and `params.yaml`; `overrides` (a command line's options) win over both.
+
+        Raises
+        ------
+        SettingsError
+            A name that does not exist, a value outside its range, or a `params.yaml` that cannot be read.
+        """
+        ours = [name for name in os.environ if name.upper().startswith(PREFIX)]
+        _refuse_unknown("the environment", ours, [_env_name(name) for name in _names()])
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the signature is pydantic-settings'
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say who wins: arguments, environment, the working folder's `params.yaml`, the package's."""
+        files = (InitSettingsSource(settings_cls, _read_params(path)) for path in _params_files())
+        return (init_settings, env_settings, *files)
+
+    @property
+    def bundles_dir(self) -> Path:
+        """Published bundles, one folder per content hash."""
+        return self.home / "bundles"
+
+    @property
+    def production_file(self) -> Path:
+        """What serving reads: the bundle in production for each model."""
+        return self.home / "production.json"
+
+    @property
+    def cards_dir(self) -> Path:
+        """Model cards and their pictures."""
+        return self.home / "cards"
+
+    @property
+    def locks_dir(self) -> Path:
+        """Lock files between processes."""
+        return self.home / "locks"
+
+    @property
+    def prefect_home(self) -> Path:
+        """The folder that Prefect may call its home."""
+        return self.home / "prefect"
+
+    def describe(self) -> dict[str, Any]:
+        """Every setting as plain JSON values, with the passwords and keys in addresses masked."""
+        described: dict[str, Any] = self.model_dump(mode="json")
+        return {name: mask(value) if name.endswith("_uri") else value for name, value in described.items()}
+
+
+def mask(uri: str) -> str:
+    """Hide the password of an address, and the values of its parameters that look like secrets."""
+    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1***", uri))
+
+
+def _sqlite(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def _params_files() -> tuple[Path, ...]:
+    """Files of numbers, the one that wins first."""
+    here = Path(PARAMS_FILE)
+    beside = Path(__file__).with_name(PARAMS_FILE)  # in an installed wheel
+    packaged = beside if beside.exists() else Path(__file__).parents[1] / PARAMS_FILE  # in a checkout
+    return (here, packaged) if here.exists() and not here.samefile(packaged) else (packaged,)
+
+
+def _read_params(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path.absolute()} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path.absolute()} must hold groups of numbers, not {type(content).__name__}")
+    _refuse_unknown(str(path.absolute()), _dotted(content), [name for name in _names() if _is_number(name)])
+    return content
+
+
+def _dotted(tree: Mapping[Any, Any], above: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _dotted(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"
+
+
+def _names() -> list[str]:
+    """Every setting by its dotted name."""
+    names = []
+    for name, field in Settings.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, _Group):
+            names += [f"{name}.{leaf}" for leaf in group.model_fields]
+        else:
+            names.append(name)
+    return names
+
+
+def _is_number(name: str) -> bool:
+    """Whether a setting is a number of training or gate, and so belongs into `params.yaml`; places do not."""
+    return Settings.model_fields[name.partition(".")[0]].is_required()
+
+
+def _env_name(name: str) -> str:
+    return PREFIX + name.replace(".", "__").upper()
+
+
+def _refuse_unknown(where: str, found: Iterable[str], known: list[str]) -> None:
+    for name in sorted(set(found) - set(known)):
+        raise SettingsError(f"{where}: {_unknown(name, known)}")
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    inside = [candidate for candidate in known if candidate.startswith((f"{name}__", f"{name}."))]
+    nearest = max(inside or known, key=lambda candidate: _likeness(name.upper(), candidate.upper()))
+    return f"there is no setting {name}; the nearest is {nearest}"
+
+
+def _likeness(one: str, other: str) -> float:
+    """How alike two names are, as a whole and in their last part: the group is what people leave out."""
+    last_one, last_other = (re.split(r"__|\.", name.removeprefix(PREFIX))[-1] for name in (one, other))
+    whole = difflib.SequenceMatcher(None, one, other).ratio()
+    return whole + difflib.SequenceMatcher(None, last_one, last_other).ratio()
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for each setting that is unknown, missing or out of range."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(_unknown(name, _names()))
+        elif problem["type"] != "default_factory_not_called":  # which follows from another problem
+            value = "" if problem["type"] == "missing" else f" = {mask(str(problem['input']))}"
+            lines.append(
+                f"{name}{value}: {problem['msg'].removeprefix('Value error, ')}; set {_places_of(name)}"
+            )
+    return "\n".join(lines)
+
+
+def _places_of(name: str) -> str:
+    """Where a setting can be set, in words."""
+    leaves = [known for known in _names() if known == name or known.startswith(f"{name}.")]
+    return " or ".join([*map(_env_name, leaves), *([PARAMS_FILE] if _is_number(name) else [])])

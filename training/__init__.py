@@ -1,0 +1,1 @@
+"""Model families behind one protocol: split, tune, fit, evaluate, intervals, card."""
