@@ -1,0 +1,95 @@
+"""The model's input: every feature of the catalogue over posts and what they look back on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+
+from features import account, media, momentum, tempo, text, timing
+from features.catalogue import CATALOGUE, GROUPS, Compute
+from features.columns import MEASURED_PREFIXES, Floats, Posts
+from features.errors import SchemaError
+from features.history import HISTORY_SCHEMA
+from features.rows import Rows
+from features.schema import IMPORT
+
+MODULES = (account, media, momentum, tempo, text, timing)
+"""Every module that declares features: importing them fills the catalogue."""
+
+NAMES = tuple(sorted(CATALOGUE, key=lambda name: GROUPS.index(CATALOGUE[name].group)))
+"""Every feature of the catalogue by group, whichever module was imported first."""
+
+CATEGORICAL = ("caption_language", "media_type", "form", "population")
+"""Features whose values are codes, not amounts."""
+
+FEATURES_VERSION = 1
+"""Raised whenever a feature comes to mean something else under its old name: older models are then refused."""
+
+Index: TypeAlias = "slice | list[int]"
+
+CHUNK = 20_000
+"""Posts whose features are computed at once, which bounds memory."""
+
+
+def feature_names(posts: Posts) -> list[str]:
+    """Return the ordered names of every feature that `posts` can have: the catalogue's, then what was measured."""
+    return [*NAMES, *sorted(posts.measured)]
+
+
+def featurize(rows: Rows, names: Sequence[str], computed: Mapping[str, Floats] | None = None) -> Floats:
+    """Compute the named features, shape (posts, names); what was not measured is nan.
+
+    Columns in `computed` are taken as they stand.
+
+    Raises
+    ------
+    SchemaError
+        A name is that of no feature.
+    """
+    given = {**rows.posts.measured, **(computed or {})}
+    matrix = np.full((len(names), len(rows.posts)), np.nan)
+    for compute, columns, targets in _plan(tuple(names), frozenset(given)):
+        matrix[targets] = compute(rows)[columns]
+    for target, name in enumerate(names):
+        if name in given:
+            matrix[target] = given[name]
+    return np.ascontiguousarray(matrix.T)
+
+
+def schema_hash() -> str:
+    """Return the hash of what a model may read: the import format, the history and the features by name."""
+    history = {name: str(kind) for name, kind in HISTORY_SCHEMA.items()}
+    parts = [FEATURES_VERSION, list(IMPORT), history, list(NAMES)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def chunks(size: int) -> Iterator[slice]:
+    """Cut `size` posts into slices of at most `CHUNK`."""
+    return (slice(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK))
+
+
+@lru_cache(maxsize=32)
+def _plan(names: tuple[str, ...], given: frozenset[str]) -> tuple[tuple[Compute, Index, Index], ...]:
+    """Return the functions to call, which of their columns to take, and where those go."""
+    wanted: dict[Compute, list[tuple[int, int]]] = {}
+    for target, name in enumerate(names):
+        if name in CATALOGUE and name not in given:
+            wanted.setdefault(CATALOGUE[name].compute, []).append((CATALOGUE[name].position, target))
+        elif name not in given and not name.startswith(MEASURED_PREFIXES):
+            raise SchemaError(
+                f"there is no feature {name!r}; the model was trained with another clipcast: install that, or train "
+                "again with clipcast run weekly"
+            )
+    return tuple(_step(compute, pairs) for compute, pairs in wanted.items())
+
+
+def _step(compute: Compute, pairs: Sequence[tuple[int, int]]) -> tuple[Compute, Index, Index]:
+    columns, targets = ([*each] for each in zip(*pairs, strict=True))
+    width = sum(declared.compute is compute for declared in CATALOGUE.values())
+    is_block = columns == [*range(width)] and targets == [*range(targets[0], targets[0] + width)]
+    return (compute, slice(None), slice(targets[0], targets[0] + width)) if is_block else (compute, columns, targets)

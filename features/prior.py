@@ -1,0 +1,100 @@
+"""What an account of a given size reaches before anything is known of it, and the anchor built on that.
+
+The anchor is an empirical-Bayes estimate: the mean of the account's latest mature outcomes, shrunk towards a line on
+its followers (Efron & Morris, 1975, Data analysis using Stein's estimator and its generalizations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.columns import Floats, Ints
+from features.events import Keys
+
+RIDGE = 1.0
+"""Keeps the slope of a line near 0 where accounts are too much of one size to tell it; nothing beside real data."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Expected log value on log1p of followers, and the mean where the followers are unknown."""
+
+    intercept: float
+    slope: float
+    mean: float
+
+    @classmethod
+    def fit(cls, log_followers: Floats, values: Floats, accounts: Ints) -> Line:
+        """Fit by least squares to known values, every account weighing as much as the square root of its posts."""
+        weight = 1 / np.sqrt(np.bincount(accounts)[accounts])
+        mean = float(np.average(values, weights=weight))
+        sized = np.isfinite(log_followers)
+        if not sized.any():
+            return cls(mean, 0.0, mean)
+        weight, size, value = weight[sized], log_followers[sized], values[sized]
+        centre, level = np.average(size, weights=weight), np.average(value, weights=weight)
+        spread = weight * (size - centre)
+        slope = (spread @ (value - level)) / (spread @ (size - centre) + RIDGE)
+        return cls(float(level - slope * centre), float(slope), mean)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A line for each population, and one for posts of a population never seen.
+
+    That last line is None where no value was known at all: then nothing is expected of any post.
+    """
+
+    lines: Mapping[str, Line]
+    everywhere: Line | None
+
+    @classmethod
+    def fit(
+        cls, populations: Sequence[str], log_followers: Floats, values: Floats, accounts: Sequence[object]
+    ) -> Prior:
+        """Fit a line to the training rows of each population whose value is known."""
+        known = np.isfinite(values)
+        if not known.any():
+            return cls({}, None)
+        names, owners = Keys(populations), Keys(accounts).codes(accounts)
+        codes = names.codes(populations)
+
+        def line(rows: Ints) -> Line:
+            return Line.fit(log_followers[rows], values[rows], owners[rows])
+
+        rows_of = {name: np.flatnonzero(known & (codes == code)) for code, name in enumerate(names.names)}
+        lines = {name: line(rows) for name, rows in rows_of.items() if len(rows)}
+        return cls(lines, line(np.flatnonzero(known)))
+
+    def parameters(self, populations: Sequence[str]) -> Floats:
+        """Return intercepts, slopes and means, shape (3, populations + 1), the last for a population never seen."""
+        unseen = self.everywhere or Line(np.nan, np.nan, np.nan)
+        lines = [*(self.lines.get(name, unseen) for name in populations), unseen]
+        return np.array([[line.intercept, line.slope, line.mean] for line in lines]).T
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads: plain JSON."""
+        return {
+            "lines": {name: vars(line) for name, line in self.lines.items()},
+            "everywhere": vars(self.everywhere) if self.everywhere else None,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Prior:
+        """Read what `to_dict` wrote."""
+        lines = {name: Line(**line) for name, line in data["lines"].items()}
+        return cls(lines, Line(**data["everywhere"]) if data["everywhere"] else None)
+
+
+def shrunken(total: Floats, count: Floats, prior: Floats, weight: float) -> Floats:
+    """Return the mean of `count` values of that total, pulled towards the prior, which counts as `weight` values.
+
+    >>> shrunken(np.array([12.0, 0.0]), np.array([3.0, 0.0]), np.array([2.0, 2.0]), 3.0).tolist()
+    [3.0, 2.0]
+    """
+    anchor: Floats = (total + weight * prior) / (count + weight)
+    return anchor
