@@ -1,0 +1,88 @@
+"""How a recipe did on each forward-chaining fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from features.columns import Floats, Ints
+from training.calibration import primary_error, residual_weights
+from training.core import fit_features
+from training.examples import Examples
+from training.judging import Judged, judge_folds
+from training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """Errors on the later rows of one fold, in log1p of the primary count.
+
+    Attributes
+    ----------
+    learned, judged
+        How many posts the forecasts rest on, and how many were forecast.
+    mae, r2
+        With the history of each post's day; R² is None where all outcomes are equal.
+    frozen_mae, frozen_r2
+        With the history of the fold's start, as by a model that nobody feeds.
+    anchor_mae
+        Of the account anchor, with the history of each post's day.
+    """
+
+    learned: int
+    judged: int
+    mae: float
+    r2: float | None
+    frozen_mae: float
+    frozen_r2: float | None
+    anchor_mae: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads: plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FoldScore:
+        """Read what `to_dict` wrote."""
+        return cls(**data)
+
+
+def cross_validate(recipe: Recipe, examples: Examples, rows: Ints) -> tuple[FoldScore, ...]:
+    """Judge a recipe on the forward-chaining folds of some rows, everything fitted to each fold anew."""
+    categories = fit_features(recipe, examples, rows).categories
+    folds = judge_folds(recipe, examples, rows, categories)
+    return fold_scores(folds, residual_weights(folds))
+
+
+def fold_scores(folds: Sequence[Judged], weights: tuple[float, float]) -> tuple[FoldScore, ...]:
+    """Score what the folds judged, the residual weighed as a model would."""
+    return tuple(_score(fold, primary_error(fold, weights)) for fold in folds)
+
+
+def _score(fold: Judged, error: Floats) -> FoldScore:
+    posts = len(fold) // 2
+    fresh, frozen = error[:posts], error[posts:]
+    outcome = fold.outcome[:posts]
+    return FoldScore(
+        learned=fold.learned,
+        judged=posts,
+        mae=_mean_size(fresh),
+        r2=_explained(outcome, fresh),
+        frozen_mae=_mean_size(frozen),
+        frozen_r2=_explained(outcome, frozen),
+        anchor_mae=_mean_size(fold.residual[:posts]),
+    )
+
+
+def _mean_size(error: Floats) -> float:
+    return float(np.abs(error).mean())
+
+
+def _explained(outcome: Floats, error: Floats) -> float | None:
+    """Return R², None where the outcomes do not vary."""
+    if np.ptp(outcome) == 0:
+        return None
+    return 1 - float(np.mean(error**2) / np.var(outcome))

@@ -1,0 +1,115 @@
+"""How a fitted model did on rows it had not seen: the ladder, and the numbers that trackers compare by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.columns import Floats, Ints
+from training.evaluate import (
+    ANCHOR,
+    CONSTANT,
+    MODEL,
+    Interval,
+    Ladder,
+    Scored,
+    coverage_with_error,
+    ladder,
+    paired_gain,
+)
+from training.examples import Examples
+from training.performance import Performance
+from training.performance_model import PerformanceModel
+from training.split import Split
+from training.task import FittedModel, Task
+
+GATED_SLICES = (("account", "new"), ("followers x media type", None))
+"""Slices that may refuse a challenger: a level, or every level of a slice."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A model's ladder on a holdout, and the forecasts behind it."""
+
+    rungs: Mapping[str, Scored]
+    ladder: Ladder
+    train_median: float
+
+    @property
+    def model(self) -> Scored:
+        """The model's own forecasts."""
+        return self.rungs[MODEL]
+
+    @property
+    def anchor_gain(self) -> Interval:
+        """What the model saves of the account anchor's error."""
+        return self.ladder.gain
+
+    def metrics(self) -> dict[str, float]:
+        """Return the model's metrics with their ends, and the error of the rungs below it."""
+        below = {
+            "constant_mae_log": self.ladder.rungs[CONSTANT]["mae_log"].value,
+            "anchor_mae_log": self.ladder.rungs[ANCHOR]["mae_log"].value,
+            "gain_over_anchor": self.ladder.gain.value,
+            "holdout_posts": float(self.ladder.posts),
+            "holdout_accounts": float(self.ladder.accounts),
+        }
+        return {**self.ladder.metrics(MODEL), **below}
+
+
+def report_on(
+    task: Task[FittedModel],
+    model: FittedModel,
+    examples: Examples,
+    split: Split,
+    *,
+    replicates: int,
+    seed: int,
+) -> Report:
+    """Judge a model fitted to the split's training rows on its later ones."""
+    median = float(np.median(examples.outcome[split.train]))
+    rungs = task.rungs(model, examples, split.judge, train_median=median)
+    return Report(rungs, ladder(rungs, median, replicates, seed), median)
+
+
+def errors(scored: Scored) -> Floats:
+    """Return the absolute error of each forecast, in log1p of the primary count."""
+    return np.abs(scored.truth - scored.prediction)
+
+
+def gain(champion: Scored, challenger: Scored, *, replicates: int, seed: int) -> Interval:
+    """Return the share of the champion's error that the challenger saves on the same posts."""
+    return paired_gain(challenger.account, errors(champion), errors(challenger), replicates, seed)
+
+
+def slice_gains(
+    champion: Scored, challenger: Scored, *, min_posts: int, min_accounts: int, replicates: int, seed: int
+) -> list[tuple[str, int, int, Interval]]:
+    """Return name, posts, accounts and gain of each gated slice that is large enough to say something."""
+    found = []
+    for name, only in GATED_SLICES:
+        levels = challenger.slices[name]
+        for level in sorted(set(levels.tolist()) if only is None else {only}):
+            inside = levels == level
+            accounts = len(np.unique(challenger.account[inside]))
+            if np.count_nonzero(inside) >= min_posts and accounts >= min_accounts:
+                part = gain(champion.take(inside), challenger.take(inside), replicates=replicates, seed=seed)
+                found.append((f"{name} {level}", int(inside.sum()), accounts, part))
+    return found
+
+
+def coverage(scored: Scored) -> tuple[float, float]:
+    """Return the share of posts inside their interval and its standard error clustered by account."""
+    return coverage_with_error(
+        scored.account, (scored.lower <= scored.truth) & (scored.truth <= scored.upper)
+    )
+
+
+def coverage_levels(
+    task: Performance, model: PerformanceModel, examples: Examples, rows: Ints
+) -> dict[float, tuple[float, float]]:
+    """Return, for each nominal coverage, the observed one on some rows and its standard error by account."""
+    inside = model.inside(task.inputs(model, examples, rows), examples.outcome[rows])
+    return {level: coverage_with_error(examples.account[rows], within) for level, within in inside.items()}
