@@ -1,0 +1,128 @@
+"""A candidate: a fitted model put into a bundle, with the evidence on which the gate decides."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.columns import Ints
+from registry import checks
+from registry.bundle import Bundle, open_bundle, write_bundle
+from registry.gate import Comparison, Evidence, GateRules, SliceGain
+from registry.loading import Loaded, load, make_example
+from training import report
+from training.evaluate import Scored
+from training.examples import Examples
+from training.recipe import Recipe
+from training.task import Model
+
+EXAMPLE_POSTS = 3
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What evidence is gathered by: the gate's own numbers, and how gains are resampled."""
+
+    gate: GateRules
+    replicates: int
+    seed: int
+
+
+def pack(
+    model: Model, recipe: Recipe, examples: Examples, rows: Ints, data_hash: str, folder: Path
+) -> Bundle:
+    """Write a model fitted to some rows as a bundle, with an example that whoever loads it must reproduce."""
+    folder.mkdir(parents=True)
+    described = model.save(folder)
+    latest = examples.known[rows[-EXAMPLE_POSTS:]]
+    sources = sorted({examples.sources[row] for row in rows})
+    write_bundle(
+        folder,
+        {
+            **described,
+            "recipe": recipe.to_dict(),
+            "data_hash": data_hash,
+            "sources": sources,
+            "posts": len(rows),
+            "trained_through": _iso(int(examples.published_s[rows].max())),
+            "example": make_example(model, latest),
+        },
+    )
+    return open_bundle(folder)
+
+
+def holdout_hash(examples: Examples, rows: Ints) -> str:
+    """Name a holdout by its posts, so that its uses can be counted."""
+    ids = sorted(str(examples.posts.post_id[row]) for row in rows)
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+
+
+def evidence_of_first(candidate: Bundle, judged: report.Report, uses: int) -> Evidence:
+    """Gather what decides about a first version: the account anchor, and whether it loads."""
+    return _evidence(Comparison.FIRST, candidate, judged.model, uses, anchor_gain=judged.anchor_gain)
+
+
+def evidence_against(
+    comparison: Comparison,
+    champion: Loaded,
+    champion_scored: Scored,
+    candidate: Bundle,
+    candidate_scored: Scored,
+    examples: Examples,
+    rows: Ints,
+    rules: Rules,
+    *,
+    uses: int = 0,
+) -> Evidence:
+    """Gather what decides between champion and challenger on the same posts."""
+    resampled = {"replicates": rules.replicates, "seed": rules.seed}
+    slices = report.slice_gains(
+        champion_scored,
+        candidate_scored,
+        min_posts=rules.gate.slice_min_posts,
+        min_accounts=rules.gate.slice_min_accounts,
+        **resampled,
+    )
+    posts = examples.known[rows[-50:]].select(load_columns(examples))
+    ratio = checks.latency(champion.predict, load(candidate.folder).predict, posts).ratio
+    return _evidence(
+        comparison,
+        candidate,
+        candidate_scored,
+        uses,
+        gain=report.gain(champion_scored, candidate_scored, **resampled),
+        slices=tuple(SliceGain(*found) for found in slices),
+        latency_ratio=ratio,
+    )
+
+
+def load_columns(examples: Examples) -> list[str]:
+    """Return the columns of the examples that a caller could send: those of a post, and its followers."""
+    from features.schema import POST
+
+    return [name for name in (*POST, "source", "followers") if name in examples.known.columns]
+
+
+def _evidence(
+    comparison: Comparison, candidate: Bundle, scored: Scored, uses: int, **measured: Any
+) -> Evidence:
+    covered, error = report.coverage(scored)
+    return Evidence(
+        comparison,
+        posts=len(scored.truth),
+        accounts=len(np.unique(scored.account)),
+        loads=checks.loads(candidate).passed,
+        coverage=covered,
+        coverage_error=error if np.isfinite(error) else None,
+        holdout_uses=uses,
+        **measured,
+    )
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,301 @@
+"""What is said of a version: its card and pictures, and its run's parameters and tags."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from features.catalogue import CATALOGUE
+from features.columns import Ints
+from features.schema import ENGAGEMENT, IMPORT, PRIMARY, Platform
+from features.simulate import SOURCE as SIMULATED
+from registry.decision import Decision
+from training.card import Card, render_card
+from training.examples import Examples, inputs_of
+from training.facts import (
+    CheckFacts,
+    DataFacts,
+    FeatureFacts,
+    HoldoutFacts,
+    OutputFacts,
+    SourceFacts,
+    TrainingFacts,
+)
+from training.performance_model import PerformanceModel
+from training.plots import Evidence as Pictured
+from training.plots import Heading, write_pictures
+from training.recipe import Recipe
+from training.report import Report
+
+INTERVAL_METHOD = (
+    "Normalised split-conformal prediction: errors on later, unseen posts of forward-chaining folds, each post once "
+    "with the history of its day and once with that of the last training day, divided by their expected size; "
+    "accounts with and without known outcomes apart."
+)
+IMPORTANCE_METHOD = "Share of the residual's total gain (absolute weights for a linear model)."
+
+
+@dataclass(frozen=True)
+class Described:
+    """Everything that a description of a version is made from.
+
+    Attributes
+    ----------
+    rows
+        Rows that the served fit learned from.
+    judged
+        Rows of the holdout.
+    levels
+        Nominal coverage to observed coverage and its standard error.
+    """
+
+    name: str
+    semver: str
+    recipe: Recipe
+    model: PerformanceModel
+    examples: Examples
+    rows: Ints
+    judged: Ints
+    report: Report
+    levels: Mapping[float, tuple[float, float]]
+    decision: Decision
+    holdout_uses: int
+    data_hash: str
+    trials: int
+    maturity_days: float
+    horizon_days: float
+    unseen_accounts: Any = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the posts are simulated."""
+        return SIMULATED in self.examples.sources
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the sources of the training rows."""
+        return sorted({self.examples.sources[row] for row in self.rows})
+
+
+def write_description(described: Described, folder: Path) -> Path:
+    """Write the card with its pictures and the ladder as JSON into a folder, and return the card's path."""
+    import json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = write_pictures(folder, _pictured(described))
+    card = card_of(described, {name: path.name for name, path in pictures.items()})
+    path = folder / "card.md"
+    path.write_text(render_card(card), encoding="utf-8")
+    (folder / "ladder.json").write_text(
+        json.dumps(described.report.ladder.to_dict(), indent=1), encoding="utf-8"
+    )
+    (folder / "decision.json").write_text(
+        json.dumps(described.decision.to_dict(), indent=1), encoding="utf-8"
+    )
+    return path
+
+
+def run_parameters(described: Described) -> dict[str, Any]:
+    """Return the parameters of a run, under the same names for every run."""
+    recipe = described.recipe.to_dict()
+    own = recipe.pop("parameters")
+    return {
+        **{f"estimator.{name}": value for name, value in own.items()},
+        **{name: ",".join(value) if isinstance(value, list) else value for name, value in recipe.items()},
+        "trials": described.trials,
+        "posts": len(described.rows),
+        "accounts": len(np.unique(described.examples.account[described.rows])),
+        "maturity_days": described.maturity_days,
+        "horizon_days": described.horizon_days,
+    }
+
+
+def version_tags(described: Described) -> dict[str, str]:
+    """Return what a version is found by beside its metrics."""
+    posts = described.examples.posts.published_s[described.rows]
+    return {
+        "semver": described.semver,
+        "recipe": described.recipe.digest,
+        "estimator": described.recipe.estimator,
+        "data_hash": described.data_hash,
+        "data_sources": ",".join(described.sources),
+        "simulated": str(described.simulated).lower(),
+        "trained_from": _day(int(posts.min())),
+        "trained_through": _day(int(posts.max())),
+        "code": code_version(),
+        "verdict": str(described.decision.verdict),
+        "reason": described.decision.reason,
+    }
+
+
+def code_version() -> str:
+    """Return the commit of the checkout this code runs from, else the version of the installed package."""
+    here = Path(__file__).parent
+    found = (
+        subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607  # git of the path
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if (here.parent / ".git").exists()
+        else None
+    )
+    commit = found.stdout.strip() if found and found.returncode == 0 else ""
+    return commit or f"clipcast {installed_version('clipcast')}"
+
+
+def data_words(described: Described) -> str:
+    """Say in words which data a version speaks of."""
+    posts = described.examples.posts.published_s[described.rows]
+    kind = "simulated posts" if described.simulated else f"posts from {', '.join(described.sources)}"
+    return f"{len(described.rows):,} {kind}, {_day(int(posts.min()))} to {_day(int(posts.max()))}"
+
+
+def card_of(described: Described, pictures: Mapping[str, str]) -> Card:
+    """Collect the facts of a version's card."""
+    recipe, platform = described.recipe, Platform(described.model.platform)
+    judged_s = described.examples.published_s[described.judged]
+    return Card(
+        model=described.name,
+        platform=str(platform),
+        version=described.semver,
+        outcome=PRIMARY[platform],
+        maturity_days=described.maturity_days,
+        horizon_days=described.horizon_days,
+        corrected_for_age=False,
+        data=_data_facts(described),
+        training=TrainingFacts(
+            trained_at=datetime.now(UTC).strftime("%Y-%m-%d"),
+            recipe=recipe.digest,
+            estimator=recipe.estimator,
+            parameters=dict(recipe.parameters),
+            code=code_version(),
+            seed=recipe.seed,
+            folds=recipe.folds,
+            trials=described.trials,
+            embargo_days=recipe.embargo_days,
+            unseen_accounts=described.unseen_accounts,
+        ),
+        holdout=HoldoutFacts(
+            _day(int(judged_s.min())), _day(int(judged_s.max())), uses=described.holdout_uses, refitted=True
+        ),
+        ladder=described.report.ladder,
+        nominal_coverage=recipe.coverage,
+        interval_method=INTERVAL_METHOD,
+        outputs=_outputs(described, platform),
+        features=_feature_facts(described),
+        importance=importance(described.model),
+        importance_method=IMPORTANCE_METHOD,
+        decision=described.decision.reason,
+        checks=tuple(
+            CheckFacts(check.name, check.passed, check.detail) for check in described.decision.checks
+        ),
+        pictures=pictures,
+    )
+
+
+def importance(model: PerformanceModel) -> dict[str, float]:
+    """Return each feature's share of what the residual's regressor explains."""
+    shares = model.core.residual.importance()
+    return {name: float(share) for name, share in zip(model.names, shares, strict=True)}
+
+
+def _pictured(described: Described) -> Pictured:
+    platform = Platform(described.model.platform)
+    return Pictured(
+        heading=Heading(
+            model=described.name,
+            platform=str(platform),
+            version=described.semver,
+            source=", ".join(described.sources),
+            outcome=PRIMARY[platform],
+            simulated=described.simulated,
+        ),
+        ladder=described.report.ladder,
+        scored=described.report.model,
+        nominal_coverage=described.recipe.coverage,
+        levels=described.levels,
+        importance=importance(described.model),
+        groups={name: _group(name) for name in described.model.names},
+    )
+
+
+def _data_facts(described: Described) -> DataFacts:
+    examples, rows = described.examples, described.rows
+    known = examples.known[rows]
+    missing = [name for name in IMPORT if name in known.columns and known[name].null_count() == known.height]
+    regimes = Counter(examples.populations[row].split("/", 1)[1] for row in rows)
+    return DataFacts(
+        sources=tuple(_source_facts(name, known) for name in described.sources),
+        data_hash=described.data_hash,
+        trained_through=_day(int(examples.published_s[rows].max())),
+        simulated=described.simulated,
+        immature=len(examples.history.table) - len(examples),
+        rejected=0,
+        missing_columns=tuple(missing),
+        followers_backfilled=_share(known, "followers_backfilled"),
+        assumed_known_at=_share(known, "assumed_known_at"),
+        looked_once=float(np.mean((known["first_age_days"] == known["age_days"]).to_numpy())),
+        regimes=dict(sorted(regimes.items())),
+    )
+
+
+def _source_facts(name: str, known: pl.DataFrame) -> SourceFacts:
+    posts = known.filter(pl.col("source") == name)
+    return SourceFacts(
+        name=name,
+        posts=posts.height,
+        accounts=posts["account_id"].n_unique(),
+        first=str(posts["published_at"].dt.date().min()),
+        last=str(posts["published_at"].dt.date().max()),
+        chosen="simulated from a seed" if name == SIMULATED else None,
+    )
+
+
+def _outputs(described: Described, platform: Platform) -> tuple[OutputFacts, ...]:
+    rung = described.report.ladder.rungs["model"]
+    rate = ENGAGEMENT[platform]
+    return (
+        OutputFacts("prediction", PRIMARY[platform], f"MAE of log {rung['mae_log'].value:.3f}"),
+        OutputFacts("engagement_rate", f"{', '.join(rate.parts)} over {rate.base}"),
+        OutputFacts(
+            "score",
+            f"percentile of the {PRIMARY[platform]} among the population's recent posts, 0 to 100",
+            f"MAE {rung['mae_score'].value:.1f}",
+        ),
+    )
+
+
+def _feature_facts(described: Described) -> tuple[FeatureFacts, ...]:
+    matrix = inputs_of(
+        described.examples, described.rows, described.model.core.fitted, names=described.model.names
+    ).matrix
+    missing = np.isnan(matrix).mean(axis=0)
+    return tuple(
+        FeatureFacts(
+            name, _group(name), CATALOGUE[name].meaning if name in CATALOGUE else "Measured.", float(share)
+        )
+        for name, share in zip(described.model.names, missing, strict=True)
+    )
+
+
+def _group(name: str) -> str:
+    return CATALOGUE[name].group if name in CATALOGUE else "measured"
+
+
+def _share(known: pl.DataFrame, flag: str) -> float:
+    return float(np.mean(known[flag].fill_null(value=False).to_numpy()))
+
+
+def _day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

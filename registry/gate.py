@@ -1,0 +1,187 @@
+"""The checks of the gate: what each asks of the evidence, and what it answers in a sentence with numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from features.settings import Settings
+    from training.evaluate import Interval
+
+
+class Comparison(StrEnum):
+    """What a candidate is compared with."""
+
+    FIRST = "first"  # nothing is in production yet: the account anchor
+    REPLACE = "replace"  # another recipe, on a sealed holdout
+    REFRESH = "refresh"  # the same recipe on newer rows: the champion's own bundle
+
+
+@dataclass(frozen=True)
+class SliceGain:
+    """The gain of the challenger on one slice of the holdout."""
+
+    name: str
+    posts: int
+    accounts: int
+    gain: Interval
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that a decision may look at; `None` means that it was not, or could not be, measured.
+
+    Gains are shares of the mean absolute error of the log that the challenger removes: of the champion's
+    error in `gain` and `slices`, of the account anchor's in `anchor_gain`. `coverage_error` is the clustered
+    standard error of `coverage`. `latency_ratio` is the challenger's median over the champion's.
+    """
+
+    comparison: Comparison
+    posts: int
+    accounts: int
+    loads: bool
+    gain: Interval | None = None
+    anchor_gain: Interval | None = None
+    slices: tuple[SliceGain, ...] = ()
+    coverage: float | None = None
+    coverage_error: float | None = None
+    latency_ratio: float | None = None
+    holdout_uses: int = 0
+
+
+@dataclass(frozen=True)
+class GateRules:
+    """The numbers of the gate; shares are fractions, so 0.005 is 0.5 %."""
+
+    min_gain: float = 0.005
+    refresh_min_gain: float = -0.02
+    refresh_point_gain: float = -0.05
+    refresh_min_posts: int = 200
+    slice_min_gain: float = -0.02
+    slice_min_posts: int = 100
+    slice_min_accounts: int = 20
+    coverage: float = 0.8
+    coverage_slack: float = 0.03
+    latency_ratio: float = 1.5
+    min_posts: int = 200
+    min_accounts: int = 30
+    anchor_slack: float = 0.02
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> GateRules:
+        """The rules as `params.yaml` and the environment have them."""
+        gate = settings.gate.model_dump(exclude={"replicates"})
+        return cls(**gate, coverage=settings.intervals.coverage)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of the gate; `passed` is `None` where it was not measured or has nothing to judge."""
+
+    name: str
+    passed: bool | None
+    detail: str
+
+
+def shortage(evidence: Evidence, rules: GateRules) -> str | None:
+    """What the evidence lacks for any judgement about a champion."""
+    if evidence.comparison is Comparison.REFRESH:
+        unseen = evidence.posts > 0 and _is_known(evidence.gain)
+        return None if unseen else f"{_size(evidence)} that neither model has seen, a refresh needs one"
+    if evidence.posts < rules.min_posts or evidence.accounts < rules.min_accounts:
+        return f"{_size(evidence)}, a replace needs {rules.min_posts} posts of {rules.min_accounts} accounts"
+    return None
+
+
+def check_gain(evidence: Evidence, rules: GateRules) -> Check:
+    """Check 1: the gain over the champion, by its lower bound or, for a small refresh, its point estimate."""
+    gain = evidence.gain
+    if gain is None or not _is_known(gain):
+        return Check("gain", None, "the gain over the champion was not measured")
+    if evidence.comparison is Comparison.REPLACE:
+        value, least, which = gain.low, rules.min_gain, "lower bound"
+    elif evidence.posts >= rules.refresh_min_posts:
+        value, least, which = gain.low, rules.refresh_min_gain, "lower bound"
+    else:
+        value, least, which = gain.value, rules.refresh_point_gain, "point estimate"
+    passed = value > least
+    found = f"{which} {'above' if passed else 'not above'} {percent(least)}"
+    return Check("gain", passed, f"gain {_gain(gain)} on {_size(evidence)}, {found}")
+
+
+def check_anchor(evidence: Evidence, rules: GateRules) -> Check:
+    """Check 1 where there is no champion: not worse than the account anchor by more than the slack."""
+    gain = evidence.anchor_gain
+    if gain is None or not _is_known(gain):
+        return Check("gain", None, "the gain over the account anchor was not measured")
+    passed = gain.value >= -rules.anchor_slack
+    found = f"{'not worse' if passed else 'worse'} by more than {percent(rules.anchor_slack)}"
+    return Check("gain", passed, f"gain over the account anchor {_gain(gain)} on {_size(evidence)}, {found}")
+
+
+def check_slices(evidence: Evidence, rules: GateRules) -> Check:
+    """Check 2: on no slice that is large enough is the challenger clearly worse."""
+    judged = [
+        piece
+        for piece in evidence.slices
+        if piece.posts >= rules.slice_min_posts and piece.accounts >= rules.slice_min_accounts
+    ]
+    limit = f"an upper bound below {percent(rules.slice_min_gain)}"
+    worse = [piece for piece in judged if piece.gain.high < rules.slice_min_gain]
+    if worse:
+        named = ", ".join(f"{piece.name} ({_gain(piece.gain)} on {_size(piece)})" for piece in worse)
+        return Check("slices", False, f"gain with {limit} on {named}")
+    return Check("slices", True, f"{len(judged)} slices are large enough to judge, none has {limit}")
+
+
+def check_intervals(evidence: Evidence, rules: GateRules) -> Check:
+    """Check 3: the intervals cover what they promise, within the slack or two standard errors."""
+    coverage, error = evidence.coverage, evidence.coverage_error
+    if coverage is None or not math.isfinite(coverage):
+        return Check("intervals", None, "the coverage of the intervals was not measured")
+    two_errors = 2 * error if error is not None and math.isfinite(error) else 0.0
+    allowed = max(rules.coverage_slack, two_errors)
+    off = abs(coverage - rules.coverage)
+    passed = off <= allowed or math.isclose(off, allowed)
+    found = f"{'within' if passed else 'outside of'} {percent(rules.coverage)} ± {percent(allowed)}"
+    return Check("intervals", passed, f"intervals cover {percent(coverage)}, {found}")
+
+
+def check_latency(evidence: Evidence, rules: GateRules) -> Check:
+    """Check 4: the challenger answers about as fast as the champion."""
+    ratio = evidence.latency_ratio
+    if ratio is None or not math.isfinite(ratio):
+        return Check("latency", None, "the latency beside the champion was not measured")
+    found = f"{ratio:.2f} times the champion's median latency, at most {rules.latency_ratio:g} allowed"
+    return Check("latency", ratio <= rules.latency_ratio, found)
+
+
+def check_loads(evidence: Evidence) -> Check:
+    """Check 5: a fresh process can serve the bundle."""
+    if evidence.loads:
+        return Check("loads", True, "a fresh process loads the bundle and reproduces its stored example")
+    return Check("loads", False, "no fresh process loads the bundle and reproduces its stored example")
+
+
+def percent(share: float) -> str:
+    """A share in percent, with a decimal where it needs one.
+
+    >>> percent(0.005), percent(-0.02), percent(float("nan"))
+    ('0.5 %', '-2 %', 'unknown')
+    """
+    return "unknown" if math.isnan(share) else f"{round(100 * share, 1):g} %"
+
+
+def _is_known(gain: Interval | None) -> bool:
+    return gain is not None and math.isfinite(gain.value)
+
+
+def _size(counted: Evidence | SliceGain) -> str:
+    return f"{counted.posts} posts of {counted.accounts} accounts"
+
+
+def _gain(gain: Interval) -> str:
+    return f"{percent(gain.value)} ({percent(gain.low)} to {percent(gain.high)})"
