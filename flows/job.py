@@ -1,0 +1,177 @@
+"""A job: one platform's part of a run, with everything it works on opened."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from typing import Any
+
+from features.errors import ClipcastError
+from features.known import known_posts
+from features.schema import Platform
+from features.settings import Settings
+from features.store import Store
+from registry.candidate import Rules
+from registry.gate import GateRules
+from registry.places import Registry
+from registry.runs import Runs, RunStatus, Start
+from registry.tracking import Tracking, model_name
+from training.examples import Examples
+from training.performance import Performance
+from training.performance_model import FAMILY
+
+Say = Callable[[str], None]
+Advance = Callable[[int, int, float], None]
+
+
+def _quietly(*_: object) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how a job gets on: sentences, and trials of a search."""
+
+    say: Say = _quietly
+    advance: Advance = _quietly
+
+
+@dataclass(frozen=True)
+class Job:
+    """One platform's part of a run.
+
+    Attributes
+    ----------
+    flow
+        ``daily``, ``weekly`` or ``monthly``.
+    day
+        The logical date: only what was observed by its end exists.
+    """
+
+    flow: str
+    platform: Platform
+    day: date
+    settings: Settings
+    watcher: Watcher = field(default_factory=Watcher)
+
+    @property
+    def name(self) -> str:
+        """The registered name of the platform's model."""
+        return model_name(str(self.platform), FAMILY)
+
+    @property
+    def task(self) -> Performance:
+        """The model family."""
+        return Performance()
+
+    @property
+    def store(self) -> Store:
+        """The store of posts."""
+        return Store(self.settings.data)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Ledger, versions and published bundles."""
+        return Registry.open(self.settings)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Runs and versions in MLflow."""
+        return Tracking(self.settings.tracking_uri, self.settings.artifacts_uri, self.settings.locks_dir)
+
+    @property
+    def rules(self) -> Rules:
+        """What the gate asks."""
+        return Rules(GateRules.from_settings(self.settings), self.settings.gate.replicates, self.settings.seed)
+
+    @property
+    def as_of(self) -> datetime:
+        """The end of the logical date, in UTC; never later than now."""
+        end = datetime.combine(self.day, time(), tzinfo=UTC) + timedelta(days=1)
+        return min(end, datetime.now(UTC))
+
+    @property
+    def data_hash(self) -> str:
+        """Names the version of the data."""
+        return self.store.manifest().hash
+
+    @property
+    def key(self) -> str:
+        """Names the run: the same flow, platform, date, data and parameters are the same run."""
+        parameters = self.settings.model_dump(
+            mode="json", include={"seed", "threads", "outcome", "training", "intervals", "gate"}
+        )
+        digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
+        return f"{self.flow}/{self.platform}/{self.day.isoformat()}/{self.data_hash[:12]}/{digest[:12]}"
+
+    def examples(self) -> Examples:
+        """Build the platform's rows as they were known at the logical date."""
+        known = known_posts(self.store, self.platform, self.as_of, self.settings.outcome.maturity_days)
+        training = self.settings.training
+        return self.task.build(known, min_posts=training.min_posts, min_accounts=training.min_accounts)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job, as plain JSON values.
+
+    Attributes
+    ----------
+    verdict
+        The gate's verdict; ``busy`` where another process is at it, ``idle`` where there was nothing to do and
+        ``failed`` with the error as the reason.
+    """
+
+    platform: str
+    verdict: str
+    reason: str
+    version: int | None = None
+    semver: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    ladder: Mapping[str, Any] | None = None
+    card: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads: plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
+        """Read what `to_dict` wrote."""
+        return cls(**data)
+
+
+def once(job: Job, work: Callable[[Job], Outcome]) -> Outcome:
+    """Do a job unless it is finished or another process is at it; an interrupted one is done again."""
+    runs = Runs(job.registry.ledger.database)
+    run = runs.start_run(job.key)
+    if run.start is Start.FINISHED and run.result is not None:
+        return Outcome.from_dict(run.result)
+    if run.start is Start.BUSY:
+        return Outcome(str(job.platform), "busy", f"another process is at it: {run.owner}")
+    with _recorded(runs, run.key) as finish:
+        outcome = work(job)
+        finish(outcome)
+    return outcome
+
+
+@contextmanager
+def _recorded(runs: Runs, key: str) -> Iterator[Callable[[Outcome], None]]:
+    """Record how a run ended; one that raised may be started again."""
+    try:
+        yield lambda outcome: runs.finish_run(key, RunStatus.DONE, outcome.to_dict())
+    except BaseException as error:
+        words = str(error) if isinstance(error, ClipcastError) else repr(error)
+        runs.finish_run(key, RunStatus.FAILED, {"error": words})
+        raise
+
+
+def whoami() -> str:
+    """Return the name under which decisions are entered in the ledger."""
+    return getpass.getuser()

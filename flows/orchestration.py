@@ -1,0 +1,120 @@
+"""The flows as Prefect runs them: each platform is a task of its own, and one that fails leaves the others standing."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, cast
+
+from filelock import FileLock
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, wait
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from features.errors import ClipcastError
+from features.schema import Platform
+from features.settings import Settings
+from features.sources import Collected, Inbox
+from features.store import Store
+from features.versioning import dvc_add
+from flows.job import Job, Outcome, once
+from flows.progress import watcher_of
+from flows.refresh import refresh
+from flows.retrain import retrain
+from flows.review import review
+from registry.tracking import Tracking
+from training.tune import open_storage
+
+SIDE_BY_SIDE: TaskRunner[PrefectFuture[Any]] = cast(
+    "TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=3)
+)
+
+JOBS: dict[str, Callable[[Job], Outcome]] = {"daily": refresh, "weekly": retrain, "monthly": review}
+
+
+@flow(name="clipcast-daily", task_runner=SIDE_BY_SIDE)
+def daily(platforms: list[str] | None = None, date: str | None = None) -> list[dict[str, Any]]:
+    """Collect what is new, then refit each champion's recipe to all that has matured."""
+    collect_posts()
+    return _side_by_side("daily", platforms, date)
+
+
+@flow(name="clipcast-weekly", task_runner=SIDE_BY_SIDE)
+def weekly(platforms: list[str] | None = None, date: str | None = None) -> list[dict[str, Any]]:
+    """Search each platform's recipe anew, and challenge its champion with the best."""
+    return _side_by_side("weekly", platforms, date)
+
+
+@flow(name="clipcast-monthly", task_runner=SIDE_BY_SIDE)
+def monthly(platforms: list[str] | None = None, date: str | None = None) -> list[dict[str, Any]]:
+    """Compare estimators on the same folds, and challenge each champion with the best."""
+    return _side_by_side("monthly", platforms, date)
+
+
+FLOWS = {"daily": daily, "weekly": weekly, "monthly": monthly}
+
+
+@task(name="collect", cache_policy=NO_CACHE, persist_result=False)
+def collect_posts() -> list[str]:
+    """Append the files that wait in the inbox, and name the data's new version."""
+    settings = Settings.load()
+    found = Inbox(settings.inbox).collect(Store(settings.data), settings.home / "rejects")
+    if any(each.appended for each in found):
+        dvc_add(settings.data)
+    words = [_words(each) for each in found]
+    for line in words or ["nothing new in the inbox"]:
+        watcher_of("collect").say(line)
+    return words
+
+
+@task(name="platform", task_run_name="{name} {platform}", cache_policy=NO_CACHE, persist_result=False)
+def run_platform(name: str, platform: str, day: str) -> dict[str, Any]:
+    """Do one platform's part of a flow."""
+    job = Job(name, Platform(platform), date.fromisoformat(day), Settings.load(), watcher_of(platform))
+    try:
+        outcome = once(job, JOBS[name])
+    except Exception:
+        log = job.settings.home / "logs" / f"{name}-{platform}-{day}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        job.watcher.say(f"failed; the traceback is in {log}")
+        raise
+    job.watcher.say(f"{outcome.verdict}: {outcome.reason}")
+    return outcome.to_dict()
+
+
+def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> list[dict[str, Any]]:
+    settings = Settings.load()
+    prepare_databases(settings)
+    chosen = platforms or [str(platform) for platform in Store(settings.data).platforms()]
+    when = day or datetime.now(UTC).date().isoformat()
+    futures = {platform: run_platform.submit(name, platform, when) for platform in chosen}
+    wait(list(futures.values()))
+    return [_outcome(platform, future) for platform, future in futures.items()]
+
+
+def prepare_databases(settings: Settings) -> None:
+    """Make the tables of tracking and studies before platforms race for it, and fail now if they cannot be reached."""
+    Tracking(settings.tracking_uri, settings.artifacts_uri, settings.locks_dir).ping()
+    settings.locks_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(settings.locks_dir / "studies.lock"):
+        open_storage(settings.studies_uri)
+
+
+def _outcome(platform: str, future: Any) -> dict[str, Any]:
+    """Return what a platform's task answered, or why it failed; one failure must not hide the other answers."""
+    answer = future.result(raise_on_failure=False)
+    if isinstance(answer, BaseException):
+        words = str(answer) if isinstance(answer, ClipcastError) else f"{type(answer).__name__}: {answer}"
+        return Outcome(platform, "failed", words).to_dict()
+    found: dict[str, Any] = answer
+    return found
+
+
+def _words(each: Collected) -> str:
+    if each.appended is None:
+        return f"{each.origin}: {each.error}"
+    rejected = f", {each.rejected} rows set aside in {each.rejects}" if each.rejected else ""
+    return f"{each.origin}: {each.appended.posts} new posts, {each.appended.observations} new observations{rejected}"

@@ -1,0 +1,92 @@
+"""The command that forecasts a file of posts with the versions in production."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+
+from features.errors import ImportFileError, NoChampionError, SettingsError
+from features.history import History
+from features.known import known_posts
+from features.reading import read_posts
+from features.schema import Platform
+from features.settings import Settings
+from features.store import Store
+from features.targets import history_of
+from registry.bundle import open_bundle
+from registry.production import Production, read_production
+from registry.tracking import model_name
+from training.performance_model import FAMILY
+from training.task import load_model
+
+HISTORIES = ("store", "version")
+
+
+def predict_file(file: Path, out: Path, history: str, source: str | None, console: Console) -> None:
+    """Forecast the posts of a file and write one row for each, in the order of the file.
+
+    Parameters
+    ----------
+    history
+        ``store``: all that the store knows by now; ``version``: the snapshot that each version carries.
+    source
+        The source that the posts are like; a version that was not trained on it reads them as its default's.
+    """
+    if history not in HISTORIES:
+        raise SettingsError(f"--history {history}: choose {' or '.join(HISTORIES)}")
+    settings = Settings.load()
+    reading = read_posts(file, for_prediction=True)
+    posts = reading.frame().with_columns(source=pl.lit(source, pl.String)).with_row_index("row")
+    if reading.rejected:
+        rejects = settings.home / "rejects" / f"predict-{file.name}.rejected.csv"
+        reading.write_rejects(rejects)
+        console.print(f"[yellow]{reading.rejected} rows were set aside[/], each with the reason: {rejects}")
+    parts = [
+        _forecast(settings, Platform(group["platform"][0]), group, history)
+        for group in posts.partition_by("platform", maintain_order=True)
+    ]
+    answer = pl.concat(parts).sort("row").drop("row")
+    _write(answer, out)
+    console.print(f"{answer.height:,} forecasts written to {out}")
+
+
+def _forecast(settings: Settings, platform: Platform, posts: pl.DataFrame, history: str) -> pl.DataFrame:
+    name = model_name(str(platform), FAMILY)
+    production = champion(settings, name)
+    bundle = open_bundle(settings.bundles_dir / production.sha256, production.sha256)
+    model = load_model(bundle.folder, bundle.meta)
+    answer = model.predict(posts, _history(settings, platform) if history == "store" else None)
+    return answer.with_columns(posts["row"], platform=pl.lit(str(platform)), model_version=pl.lit(production.semver))
+
+
+def champion(settings: Settings, name: str) -> Production:
+    """Return what is in production for a model, as the production file says."""
+    found = read_production(settings.production_file)
+    if name not in found:
+        platform = name.split("-")[1]
+        raise NoChampionError(
+            f"{name} has no production version in {settings.home}; train one: clipcast run weekly --platform {platform}"
+        )
+    return found[name]
+
+
+def _history(settings: Settings, platform: Platform) -> History | None:
+    """Return what the store knows of a platform by now; None where it holds nothing of it."""
+    store = Store(settings.data)
+    if platform not in store.platforms():
+        return None
+    known = known_posts(store, platform, datetime.now(UTC), settings.outcome.maturity_days)
+    return history_of(known) if known.height else None
+
+
+def _write(answer: pl.DataFrame, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".parquet":
+        answer.write_parquet(out)
+    elif out.suffix == ".csv":
+        answer.write_csv(out)
+    else:
+        raise ImportFileError(f"{out}: forecasts are written as .csv or .parquet; give --out such a name")

@@ -1,0 +1,48 @@
+"""The daily job: the champion's recipe fitted again to all that has matured."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+
+from features.columns import Ints
+from flows.challenge import Champion, challenge, champion_of, train
+from flows.job import Job, Outcome
+from registry.semver import Change
+from training.examples import Examples
+from training.split import DAY_S, Split
+
+
+def refresh(job: Job) -> Outcome:
+    """Refit the champion's recipe from scratch, and judge both on the newest posts that neither has seen."""
+    champion = champion_of(job)
+    if champion is None:
+        return Outcome(str(job.platform), "idle", f"{job.name} has no champion yet; train one: clipcast run weekly")
+    job.watcher.say("building rows")
+    examples = job.examples()
+    split = newest_half(examples, _unseen(examples, champion), job.settings.outcome.maturity_days)
+    if split is None:
+        return Outcome(
+            str(job.platform),
+            "idle",
+            f"no post has matured since {champion.loaded.bundle.meta['trained_through']}",
+        )
+    trained = train(job, examples, split, champion.recipe, 0)
+    return challenge(job, examples, trained, champion, Change.REFRESH)
+
+
+def newest_half(examples: Examples, unseen: Ints, embargo_days: float) -> Split | None:
+    """Judge on the later half of the posts that the champion has not seen; learn from what came before them."""
+    if len(unseen) == 0:
+        return None
+    judged = unseen[len(unseen) // 2 :]
+    opens = int(examples.published_s[judged[0]])
+    earlier = np.flatnonzero(examples.published_s <= opens - embargo_days * DAY_S)
+    return Split(earlier, judged, np.full(len(judged), opens, dtype=np.int64))
+
+
+def _unseen(examples: Examples, champion: Champion) -> Ints:
+    """Return the rows published after the last one that the champion learned from, in order of publication."""
+    through = datetime.fromisoformat(champion.loaded.bundle.meta["trained_through"]).timestamp()
+    return np.flatnonzero(examples.published_s > through)

@@ -1,0 +1,218 @@
+"""The commands that read: status, history, backtest, and the table in the README."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from features.errors import ClipcastError, RegistryError
+from features.schema import Platform
+from features.settings import Settings
+from registry.gate import GateRules
+from registry.ledger import Row
+from registry.places import Registry
+from training.ladder import markdown_table
+
+BEGIN, END = "<!-- versions in production: begin -->", "<!-- versions in production: end -->"
+
+
+def statuses() -> list[dict[str, Any]]:
+    """Return what is in production for each model, from the ledger."""
+    registry = Registry.open(Settings.load())
+    with registry.ledger.reading() as book:
+        rows = [row for model in book.models() if (row := book.champion(model)) is not None]
+    now = datetime.now(UTC)
+    return [
+        {
+            "model": row.model,
+            "version": row.version,
+            "semver": row.semver,
+            "since": row.at.isoformat(),
+            "age_days": round((now - row.at).total_seconds() / 86_400, 2),
+            "data": row.data_source,
+            "data_hash": _data_hash(registry, row),
+            "bundle_sha256": row.bundle_sha256,
+            "metrics": dict(row.metrics),
+        }
+        for row in rows
+    ]
+
+
+def show_status(found: list[dict[str, Any]], console: Console) -> None:
+    """Print what is in production."""
+    if not found:
+        console.print("nothing is in production yet; import posts and train: clipcast import FILE, clipcast run weekly")
+        return
+    table = Table(box=SIMPLE_HEAD)
+    for name in (
+        "model",
+        "version",
+        "since (UTC)",
+        "age",
+        "R²",
+        "MAE of log",
+        "accuracy",
+        "data",
+        "data hash",
+    ):
+        table.add_column(name)
+    for each in found:
+        metrics = each["metrics"]
+        table.add_row(
+            each["model"],
+            f"{each['semver']} (v{each['version']})",
+            each["since"][:16].replace("T", " "),
+            f"{each['age_days']:.1f} d",
+            _number(metrics, "r2"),
+            _number(metrics, "mae_log"),
+            _number(metrics, "accuracy"),
+            each["data"],
+            str(each["data_hash"])[:12],
+        )
+    console.print(table)
+
+
+def ledger_rows(model: str | None) -> list[dict[str, Any]]:
+    """Return the ledger's rows as plain JSON, oldest first."""
+    return [row.to_dict() for row in Registry.open(Settings.load()).ledger.history(model)]
+
+
+def show_history(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print the ledger, one decision a line."""
+    if not rows:
+        console.print("the ledger is empty: nothing was decided yet")
+    for row in rows:
+        moved = f"{row['from_version'] or '-'} → {row['to_version'] or '-'}"
+        day = f" for {row['logical_date']}" if row["logical_date"] else ""
+        console.print(
+            f"{row['at'][:16].replace('T', ' ')}  [bold]{row['model']}[/] {row['kind']} {moved} "
+            f"({row['semver']}{day}, {row['who']}): {row['reason']}"
+        )
+
+
+def roll_back(model: str, to_version: int | None, reason: str | None) -> str:
+    """Put an earlier champion back into production and say so."""
+    from flows.job import whoami
+    from registry.rollback import rollback
+
+    settings = Settings.load()
+    row = rollback(
+        Registry.open(settings),
+        model,
+        GateRules.from_settings(settings),
+        who=whoami(),
+        to_version=to_version,
+        reason=reason,
+    )
+    return f"{row.model} is back at {row.semver} (version {row.version}): {row.reason}"
+
+
+def backtests(
+    platforms: list[Platform] | None, day: datetime | None, console: Console, *, quiet: bool
+) -> dict[str, Any]:
+    """Fit the recipe in production, or the default one, to the rows before the holdout, and judge it there.
+
+    Looking at a sealed holdout counts as a use of it.
+    """
+    from features.store import Store
+    from flows.job import Job
+
+    settings = Settings.load()
+    chosen = platforms or Store(settings.data).platforms()
+    if not chosen:
+        raise ClipcastError(f"there are no posts in {settings.data}; import some: clipcast import FILE")
+    when = (day or datetime.now(UTC)).date()
+    return {str(platform): _backtest(Job("backtest", platform, when, settings), console, quiet) for platform in chosen}
+
+
+def _backtest(job: Any, console: Console, quiet: bool) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from flows.challenge import champion_of, judge
+    from flows.retrain import sealed, starting_recipe
+    from registry.candidate import holdout_hash
+    from training.estimators import estimator
+
+    champion = champion_of(job)
+    start = starting_recipe(job, "lightgbm")
+    recipe = champion.recipe if champion else replace(start, parameters=dict(estimator("lightgbm").defaults))
+    examples = job.examples()
+    split = sealed(job, examples)
+    uses = job.registry.ledger.count_holdout_use(job.name, holdout_hash(examples, split.judge), job.key)
+    report = judge(job, job.task.fit(recipe, examples, split.train), examples, split)
+    if not quiet:
+        whose = f"the recipe in production ({champion.row.semver})" if champion else "the default recipe"
+        sources = ", ".join(sorted(set(examples.sources)))
+        console.print(f"\n[bold]{job.name}[/], {whose}, posts from {sources}; this holdout was used {uses} times")
+        report.ladder.render(console)
+    return {**report.ladder.to_dict(), "recipe": recipe.to_dict(), "holdout_uses": uses}
+
+
+def show_ladder(name: str, ladder: dict[str, Any], console: Console) -> None:
+    """Print a ladder kept as JSON: a rung a column, a metric a row."""
+    from training.ladder import METRICS
+
+    table = Table(title=f"{name}: {ladder['posts']:,} posts of {ladder['accounts']:,} accounts", box=SIMPLE_HEAD)
+    table.add_column("metric")
+    for rung in ladder["rungs"]:
+        table.add_column(rung["rung"], justify="right")
+    for metric, (words, _) in METRICS.items():
+        table.add_row(words, *(_with_ends(rung, metric) for rung in ladder["rungs"]))
+    console.print(table)
+
+
+def write_table(file: Path) -> str:
+    """Write the table of versions in production between its markers in a README."""
+    text = file.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ClipcastError(f"{file} lacks the lines {BEGIN} and {END} between which the table goes; add them")
+    before, rest = text.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    file.write_text(f"{before}{BEGIN}\n{versions_table()}\n{END}{after}", encoding="utf-8")
+    return f"the table in {file} is up to date"
+
+
+def versions_table() -> str:
+    """Return the versions in production as a markdown table, with the data they speak of."""
+    rows = [
+        [
+            each["model"].split("-")[1].capitalize(),
+            _number(each["metrics"], "accuracy"),
+            _number(each["metrics"], "mae_log"),
+            _number(each["metrics"], "r2"),
+            each["since"][:10],
+        ]
+        for each in statuses()
+    ]
+    speaks_of = "\n".join(f"- {each['model']} {each['semver']}: {each['data']}" for each in statuses())
+    table = markdown_table(["Platform", "Accuracy", "MAE", "R²", "Last updated"], rows)
+    return f"{table}\n\nMeasured on the latest, sealed fifth of:\n\n{speaks_of}"
+
+
+def _data_hash(registry: Registry, row: Row) -> str | None:
+    """Return the hash of the data behind a version, from its published bundle."""
+    from registry.bundle import open_bundle
+
+    if row.bundle_sha256 is None:
+        return None
+    try:
+        return str(open_bundle(registry.bundles_dir / row.bundle_sha256, row.bundle_sha256).meta["data_hash"])
+    except RegistryError:
+        return None
+
+
+def _with_ends(rung: dict[str, Any], metric: str) -> str:
+    value, low, high = (rung.get(name) for name in (metric, f"{metric}_low", f"{metric}_high"))
+    if value is None:
+        return "unknown"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _number(metrics: dict[str, Any], name: str) -> str:
+    value = metrics.get(name)
+    return "unknown" if value is None else f"{value:.3f}"

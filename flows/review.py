@@ -1,0 +1,54 @@
+"""The monthly job: estimators compared on the same folds, a written report, and the winner sent to the gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.challenge import challenge, champion_of, train
+from flows.job import Job, Outcome
+from flows.retrain import change_of, sealed, search
+from training.ladder import markdown_table
+from training.tune import Tuned
+
+COMPARED = ("lightgbm", "xgboost", "linear")
+
+
+def review(job: Job) -> Outcome:
+    """Search every estimator within a share of the budget, write the comparison down, and challenge with the best."""
+    job.watcher.say("building rows")
+    examples = job.examples()
+    split = sealed(job, examples)
+    champion = champion_of(job)
+    trials = max(1, job.settings.training.trials // len(COMPARED))
+    found = {name: search(job, examples, split, champion, name, trials) for name in COMPARED}
+    winner = min(found.values(), key=lambda tuned: tuned.score)
+    path = write_review(job, found, winner)
+    job.watcher.say(f"compared {', '.join(COMPARED)}: {winner.recipe.estimator} errs least; written to {path}")
+    trained = train(job, examples, split, winner.recipe, len(winner.trials))
+    return challenge(job, examples, trained, champion, change_of(examples, champion))
+
+
+def write_review(job: Job, found: dict[str, Tuned], winner: Tuned) -> Path:
+    """Write what was compared, by what, and what came of it."""
+    rows = [
+        [name, f"{tuned.score:.4f}", str(len(tuned.trials)), _parameters(tuned)]
+        for name, tuned in sorted(found.items(), key=lambda item: item[1].score)
+    ]
+    text = (
+        f"# Architecture review: {job.name}, {job.day.isoformat()}\n\n"
+        f"Data {job.data_hash[:12]}. Every estimator was searched on the same forward-chaining folds before the "
+        f"holdout, and is listed with its best mean absolute error of log there.\n\n"
+        + markdown_table(["Estimator", "MAE of log", "Trials", "Parameters"], rows)
+        + f"\n\n{winner.recipe.estimator} enters the gate.\n"
+    )
+    path = job.settings.home / "reviews" / f"{job.name}-{job.day.isoformat()}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _parameters(tuned: Tuned) -> str:
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in tuned.recipe.parameters.items()
+    )

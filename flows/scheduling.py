@@ -1,0 +1,43 @@
+"""The commands that stay up: the schedule, and MLflow's page."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, cast
+
+from rich.console import Console
+
+from features.settings import Settings, mask
+from flows.running import quiet_engines
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+
+CRONS = {"daily": "0 5 * * *", "weekly": "0 6 * * 1", "monthly": "0 7 1 * *"}
+"""When each flow runs, in UTC; `prefect.yaml` says the same for a work pool."""
+
+
+def serve_flows(console: Console) -> None:
+    """Serve the three deployments until stopped."""
+    settings = Settings.load()
+    quiet_engines(settings)
+    from prefect import serve
+
+    from flows.orchestration import FLOWS
+
+    for name, cron in CRONS.items():
+        console.print(f"{name}: {cron} (UTC)")
+    deployments = [
+        cast("RunnerDeployment", FLOWS[name].to_deployment(name=name, cron=cron)) for name, cron in CRONS.items()
+    ]
+    serve(*deployments, limit=1)
+
+
+def serve_ui(port: int, console: Console) -> int:
+    """Serve MLflow's page over the workspace's runs and versions until stopped; return its exit code."""
+    settings = Settings.load()
+    console.print(f"runs and versions of {mask(settings.tracking_uri)}: http://127.0.0.1:{port}")
+    command = ["-m", "mlflow", "ui", "--backend-store-uri", settings.tracking_uri, "--port", str(port)]
+    return subprocess.run([sys.executable, *command], env=os.environ, check=False).returncode

@@ -1,0 +1,59 @@
+"""What the reading commands print and write."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from features.errors import ClipcastError
+from flows import reporting
+from flows.cli import _with_optional_file
+
+STATUS = {
+    "model": "clipcast-youtube-performance",
+    "version": 3,
+    "semver": "1.2.0",
+    "since": "2026-06-27T10:00:00+00:00",
+    "age_days": 0.4,
+    "data": "5,000 simulated posts, 2026-01-01 to 2026-06-24",
+    "data_hash": "75c2ded19d50d095",
+    "bundle_sha256": "ab",
+    "metrics": {"r2": 0.61, "mae_log": 0.7, "accuracy": 0.77},
+}
+
+
+@pytest.fixture
+def in_production(monkeypatch):
+    monkeypatch.setattr(reporting, "statuses", lambda: [STATUS])
+
+
+def test_the_table_between_the_markers_is_replaced_and_nothing_else(in_production, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{reporting.BEGIN}\nold\n{reporting.END}\nafter\n")
+    reporting.write_table(readme)
+    text = readme.read_text()
+    assert text.startswith(f"before\n{reporting.BEGIN}\n")
+    assert text.endswith(f"{reporting.END}\nafter\n")
+    assert "| Youtube | 0.770 | 0.700 | 0.610 | 2026-06-27 |" in text
+    assert "5,000 simulated posts" in text
+    assert "old" not in text
+
+
+def test_a_file_without_markers_is_left_alone(in_production, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("mine\n")
+    with pytest.raises(ClipcastError, match="lacks the lines"):
+        reporting.write_table(readme)
+    assert readme.read_text() == "mine\n"
+
+
+def test_status_shows_an_unknown_metric_as_unknown():
+    screen = StringIO()
+    reporting.show_status([{**STATUS, "metrics": {}}], Console(file=screen, width=200))
+    assert screen.getvalue().count("unknown") == 3
+
+
+def test_json_may_stand_alone_or_name_a_file():
+    assert _with_optional_file(["status", "--json"]) == ["status", "--json", "-"]
+    assert _with_optional_file(["backtest", "--json", "--platform", "youtube"])[1:3] == ["--json", "-"]
+    assert _with_optional_file(["backtest", "--json", "out.json"]) == ["backtest", "--json", "out.json"]
