@@ -142,8 +142,8 @@ def main() -> None:
         peer_s, peer = timed(pandas_features(known))
         ratio = (peer_s / peer) / (ours_s / ours)
         print(
-            f"{known.height:>8,} {known.height / ours_s:>10,.0f} /s x{ours:<2} {known.height / peer_s:>10,.0f} /s x{peer:<2}"
-            f" {ratio:>40.1f}"
+            f"{known.height:>8,} {known.height / ours_s:>10,.0f} /s x{ours:<2}"
+            f" {known.height / peer_s:>10,.0f} /s x{peer:<2} {ratio:>40.1f}"
         )
     print(f"one post, warm: {one_row_us(known_of(SIZES[0])):.0f} µs for all features")
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from typing import TypeAlias
 
 import numpy as np
 
 from features import account, media, momentum, tempo, text, timing
-from features.catalogue import CATALOGUE, GROUPS, Compute
-from features.columns import MEASURED_PREFIXES, Floats, Posts
+from features.catalogue import CATALOGUE, GROUPS
+from features.columns import MEASURED_PREFIXES, Column, Floats, Posts
 from features.errors import SchemaError
 from features.history import HISTORY_SCHEMA
 from features.rows import Rows
@@ -29,8 +27,6 @@ CATEGORICAL = ("caption_language", "media_type", "form", "population")
 
 FEATURES_VERSION = 1
 """Raised whenever a feature comes to mean something else under its old name: older models are then refused."""
-
-Index: TypeAlias = "slice | list[int]"
 
 CHUNK = 20_000
 """Posts whose features are computed at once, which bounds memory."""
@@ -51,13 +47,11 @@ def featurize(rows: Rows, names: Sequence[str], computed: Mapping[str, Floats] |
     SchemaError
         A name is that of no feature.
     """
+    if not len(rows.posts):
+        return np.empty((0, len(names)))
     given = {**rows.posts.measured, **(computed or {})}
-    matrix = np.full((len(names), len(rows.posts)), np.nan)
-    for compute, columns, targets in _plan(tuple(names), frozenset(given)):
-        matrix[targets] = compute(rows)[columns]
-    for target, name in enumerate(names):
-        if name in given:
-            matrix[target] = given[name]
+    columns = [rows.each(given[name]) if name in given else _column(rows, name) for name in names]
+    matrix = np.array(columns, dtype=np.float64).reshape(len(names), len(rows.posts))
     return np.ascontiguousarray(matrix.T)
 
 
@@ -73,23 +67,12 @@ def chunks(size: int) -> Iterator[slice]:
     return (slice(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK))
 
 
-@lru_cache(maxsize=32)
-def _plan(names: tuple[str, ...], given: frozenset[str]) -> tuple[tuple[Compute, Index, Index], ...]:
-    """Return the functions to call, which of their columns to take, and where those go."""
-    wanted: dict[Compute, list[tuple[int, int]]] = {}
-    for target, name in enumerate(names):
-        if name in CATALOGUE and name not in given:
-            wanted.setdefault(CATALOGUE[name].compute, []).append((CATALOGUE[name].position, target))
-        elif name not in given and not name.startswith(MEASURED_PREFIXES):
-            raise SchemaError(
-                f"there is no feature {name!r}; the model was trained with another clipcast: install that, or train "
-                "again with clipcast run weekly"
-            )
-    return tuple(_step(compute, pairs) for compute, pairs in wanted.items())
-
-
-def _step(compute: Compute, pairs: Sequence[tuple[int, int]]) -> tuple[Compute, Index, Index]:
-    columns, targets = ([*each] for each in zip(*pairs, strict=True))
-    width = sum(declared.compute is compute for declared in CATALOGUE.values())
-    is_block = columns == [*range(width)] and targets == [*range(targets[0], targets[0] + width)]
-    return (compute, slice(None), slice(targets[0], targets[0] + width)) if is_block else (compute, columns, targets)
+def _column(rows: Rows, name: str) -> Column:
+    if name in CATALOGUE:
+        return CATALOGUE[name].compute(rows)
+    if name.startswith(MEASURED_PREFIXES):
+        return rows.each(np.full(len(rows.posts), np.nan))
+    raise SchemaError(
+        f"there is no feature {name!r}; the model was trained with another clipcast: install that, or train again "
+        "with clipcast run weekly"
+    )

@@ -1,29 +1,33 @@
 """Captions taken apart, many at once: how often each kind of character occurs, the words, the hashtags.
 
-All captions of a batch are laid out as one array of code points, which tables map to kinds and to lower case; a caption
-of its own takes the same path.
+All captions are laid out as one array of code points, which tables map to kinds of characters and to lower case.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache, cached_property
-from itertools import accumulate
+from functools import cache
+from itertools import accumulate, chain
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.columns import Bools, Floats, Texts
+from features.columns import Floats, Texts
+from features.lazy import Lazy
 
 READ_CHARACTERS = 10_000
-"""Characters of a caption that are read, more than any platform allows; only its length is taken of what follows."""
+"""Characters of a caption that are read, more than any platform allows; what follows counts for its length alone."""
 
 MAX_HASHTAGS = 30
 """Platforms allow up to 30 hashtags; more are not read."""
+
+PART = 20_000
+"""Captions that are taken apart at once."""
 
 _HASHTAG = re.compile("#([^ #']+)")
 _EMOJI = ((0x1F1E6, 0x1F1FF), (0x1F300, 0x1FAFF), (0x2600, 0x27BF))
@@ -31,13 +35,14 @@ _STYLED = range(0x1D400, 0x1D800)  # mathematical letters, which captions use as
 _MARKS = range(0x300, 0x20000)
 _SIGNS_APART = range(0xFE00, 0xFE10)  # variation selectors are marks, but belong to emoji
 _SPACE, _APOSTROPHE = ord(" "), ord("'")
-_CODE_POINTS = "utf-32-le"
+_ENCODING = "utf-32-le"
+_UNKNOWN = float("nan")
 
 Points: TypeAlias = NDArray[np.uint32]
 
 
 class Kind(IntEnum):
-    """What a character is; letters come last, those of one script together."""
+    """What a character is."""
 
     OTHER = 0
     LINE_BREAK = 1
@@ -47,16 +52,8 @@ class Kind(IntEnum):
     QUESTION = 5
     EXCLAMATION = 6
     EMOJI = 7
-    LETTER = 8
-    CAPITAL = 9
-    KANA = 10
-    HANGUL = 11
-    HAN = 12
-    ARABIC = 13
-    DEVANAGARI = 14
-    THAI = 15
-    CYRILLIC = 16
-    CYRILLIC_CAPITAL = 17
+    CAPITAL = 8
+    LETTER = 9
 
 
 _SIGNS = {
@@ -65,15 +62,6 @@ _SIGNS = {
     Kind.AT: "@",
     Kind.QUESTION: "?？؟",
     Kind.EXCLAMATION: "!",
-}
-_SCRIPTS = {
-    Kind.KANA: (0x3040, 0x30FF),
-    Kind.HANGUL: (0xAC00, 0xD7AF),
-    Kind.HAN: (0x4E00, 0x9FFF),
-    Kind.ARABIC: (0x0600, 0x06FF),
-    Kind.DEVANAGARI: (0x0900, 0x097F),
-    Kind.THAI: (0x0E00, 0x0E7F),
-    Kind.CYRILLIC: (0x0400, 0x04FF),
 }
 
 
@@ -88,31 +76,26 @@ class Captions:
 
     texts: Texts
 
-    @cached_property
-    def unknown(self) -> Bools:
-        """Whether each caption is unknown."""
-        return np.array([text is None for text in self.texts], dtype=np.bool_)
+    def measure(self, measure: Callable[[str, list[str]], float]) -> list[float]:
+        """Measure each caption by what it is folded to and its words; nan where it is unknown."""
+        captions = zip(self.texts, self.folded, self.words, strict=True)
+        return [_UNKNOWN if text is None else measure(folded, words) for text, folded, words in captions]
 
-    @cached_property
-    def lengths(self) -> Floats:
-        """Characters in each caption, nan where it is unknown."""
-        return np.array([np.nan if text is None else len(text) for text in self.texts], dtype=np.float64)
+    def where_known(self, values: Floats) -> Floats:
+        """Return values of captions, the last axis, with nan where the caption is unknown."""
+        if None not in self.texts:
+            return values
+        return np.where([text is None for text in self.texts], np.nan, values)
 
-    @cached_property
+    @Lazy
     def counts(self) -> Floats:
         """How often each `Kind` of character occurs, shape (kinds, posts); nan where the caption is unknown."""
         posts = np.arange(len(self.texts)).repeat([len(text) for text in self._read])
         kinds = posts * len(Kind) + _kinds().take(self._points)
         counts = np.bincount(kinds, minlength=len(self.texts) * len(Kind)).reshape(-1, len(Kind))
-        return np.where(self.unknown, np.nan, counts.T)
+        return self.where_known(counts.T.astype(np.float64))
 
-    @cached_property
-    def letters(self) -> Floats:
-        """How many letters there are in each caption, nan where it is unknown."""
-        letters: Floats = self.counts[Kind.LETTER :].sum(axis=0)
-        return letters
-
-    @cached_property
+    @Lazy
     def folded(self) -> list[str]:
         """Each caption in lower case, all but words, the apostrophes inside them and hash signs made spaces."""
         folded = _folded().take(self._points)
@@ -120,30 +103,40 @@ class Captions:
         if len(quotes):
             inside = (folded[quotes - 1] > _APOSTROPHE) & (folded[quotes + 1] > _APOSTROPHE)
             folded[quotes[~inside]] = _SPACE
-        text = folded.tobytes().decode(_CODE_POINTS)
+        text = folded.tobytes().decode(_ENCODING)
         ends = list(accumulate(len(text) for text in self._read))
         return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
-    @cached_property
+    @Lazy
     def words(self) -> list[list[str]]:
         """The words and hashtags of each caption in lower case; none where it is unknown."""
         return [text.replace("#", " ").split() for text in self.folded]
 
-    @cached_property
+    @Lazy
     def hashtags(self) -> list[list[str]]:
         """The distinct hashtags of each caption in lower case, in their order; none where it is unknown."""
         found = (_HASHTAG.findall(text) if "#" in text else [] for text in self.folded)
         return [list(dict.fromkeys(tags))[:MAX_HASHTAGS] for tags in found]
 
-    @cached_property
+    @Lazy
     def _read(self) -> list[str]:
         """What is read of each caption, with a space behind, so that none runs on into the next."""
         return [(text or "")[:READ_CHARACTERS] + " " for text in self.texts]
 
-    @cached_property
+    @Lazy
     def _points(self) -> Points:
         # A lone surrogate, which JSON can hold, is passed on and counts as no kind of word.
-        return np.frombuffer("".join(self._read).encode(_CODE_POINTS, "surrogatepass"), dtype=np.uint32)
+        return np.frombuffer("".join(self._read).encode(_ENCODING, "surrogatepass"), dtype=np.uint32)
+
+
+def in_parts(texts: Texts) -> Iterator[Captions]:
+    """Take captions apart part by part, which bounds memory."""
+    return (Captions(texts[start : start + PART]) for start in range(0, len(texts), PART))
+
+
+def hashtags_of(texts: Texts) -> list[list[str]]:
+    """Return the distinct hashtags of each of however many captions."""
+    return list(chain.from_iterable(captions.hashtags for captions in in_parts(texts)))
 
 
 @cache
@@ -151,15 +144,12 @@ def _kinds() -> NDArray[np.uint8]:
     """Return the kind of every code point."""
     characters = _characters()
     kinds = np.zeros(len(characters), dtype=np.uint8)
-    letters, capitals = np.strings.isalpha(characters), np.strings.isupper(characters)
+    letters = np.strings.isalpha(characters)
     kinds[np.strings.isdecimal(characters)] = Kind.DIGIT
     for first, last in _EMOJI:
         kinds[first : last + 1] = Kind.EMOJI
     kinds[letters] = Kind.LETTER
-    kinds[letters & capitals] = Kind.CAPITAL
-    for script, (first, last) in _SCRIPTS.items():
-        kinds[first : last + 1][letters[first : last + 1]] = script
-    kinds[(kinds == Kind.CYRILLIC) & capitals] = Kind.CYRILLIC_CAPITAL
+    kinds[letters & np.strings.isupper(characters)] = Kind.CAPITAL
     for sign, variants in _SIGNS.items():
         kinds[[ord(variant) for variant in variants]] = sign
     return kinds

@@ -1,4 +1,4 @@
-"""The catalogue of features: each is declared once, beside the function that computes it."""
+"""The catalogue of features: each is one function, declared once, whose name is the column."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from features.columns import Floats
+from features.columns import Column
 
 if TYPE_CHECKING:
     from features.rows import Rows
 
-Compute: TypeAlias = "Callable[[Rows], Floats]"
+Compute: TypeAlias = "Callable[[Rows], Column]"
 
 GROUPS = ("account", "tempo", "audience", "timing", "text", "words", "momentum", "media")
 """The groups that features are shown under, in this order."""
@@ -19,44 +19,29 @@ GROUPS = ("account", "tempo", "audience", "timing", "text", "words", "momentum",
 
 @dataclass(frozen=True)
 class Feature:
-    """A column of the model's input.
-
-    Attributes
-    ----------
-    group
-        The one of `GROUPS` that it is shown under.
-    compute
-        The function that computes it, perhaps together with others: an array of shape (posts,) or (columns, posts).
-    position
-        Its place among the columns of `compute`.
-    """
+    """A column of the model's input: name, group, meaning, and the function of `Rows` that computes it."""
 
     name: str
     group: str
     meaning: str
     compute: Compute
-    position: int
 
 
 CATALOGUE: dict[str, Feature] = {}
 """Every declared feature by name."""
 
 
-def feature(group: str, **meanings: str) -> Callable[[Compute], Compute]:
-    """Declare what a function of `Rows` computes: one feature for each meaning, in the order of its columns.
-
-    Without meanings the function is a single feature of its own name, and its docstring is the meaning.
-    """
+def feature(group: str, name: str = "", meaning: str = "") -> Callable[[Compute], Compute]:
+    """Declare a function as a feature: unless given, its name is the column and its docstring the meaning."""
 
     def declare(compute: Compute) -> Compute:
-        columns = meanings or {compute.__name__: (compute.__doc__ or "").strip()}
-        for position, (name, meaning) in enumerate(columns.items()):
-            if name in CATALOGUE or group not in GROUPS or not meaning:
-                raise ValueError(
-                    f"feature {name!r} of group {group!r} needs a name of its own, a meaning and a group out of "
-                    f"{', '.join(GROUPS)}"
-                )
-            CATALOGUE[name] = Feature(name, group, meaning, compute, position)
+        declared = Feature(name or compute.__name__, group, meaning or (compute.__doc__ or "").strip(), compute)
+        if declared.name in CATALOGUE or group not in GROUPS or not declared.meaning:
+            raise ValueError(
+                f"feature {declared.name!r} of group {group!r} needs a name of its own, a meaning, and a group "
+                f"out of {', '.join(GROUPS)}"
+            )
+        CATALOGUE[declared.name] = declared
         return compute
 
     return declare

@@ -16,12 +16,21 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 Texts: TypeAlias = Sequence[str | None]
+Column: TypeAlias = Any
+"""Numbers of posts: an array over them, or for a post that stands alone the number itself."""
 
 MEASURED_PREFIXES = ("visual_", "audio_")
 DEFAULT_SOURCE = "default"
 
 FAR_S = 1 << 32
 """Times are held to this many seconds around 1970, the years 1833 to 2106, which is what indexes of time can hold."""
+
+
+def choose(condition: Any, yes: Column, no: Column) -> Column:
+    """Return `yes` where the condition holds, else `no`."""
+    if isinstance(condition, bool | np.bool_):
+        return yes if condition else no
+    return np.where(condition, yes, no)
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,8 @@ class Posts:
     def from_frame(cls, frame: pl.DataFrame) -> Posts:
         """Read a frame in the import format, or one of `known_posts`.
 
-        A column that the frame lacks is unknown throughout, and so is a number that cannot be: an infinite one,
-        or an amount below 0.
+        A column that the frame lacks is unknown throughout; so is a number that cannot be, an infinite one or an
+        amount below 0.
 
         Raises
         ------
@@ -75,11 +84,11 @@ class Posts:
         def texts(name: str) -> Texts:
             return columns[name].to_list() if name in columns else [None] * frame.height
 
-        def numbers(name: str, least: float) -> Floats:
+        def numbers(name: str, least: float = 0.0) -> Floats:
             if name not in columns:
                 return np.full(frame.height, np.nan)
             values = columns[name].cast(pl.Float64).to_numpy()
-            return np.where((values >= least) & (values < np.inf), values, np.nan)
+            return np.where((values >= least) & np.isfinite(values), values, np.nan)
 
         return cls(
             platform=_platform(columns["platform"]),
@@ -89,17 +98,13 @@ class Posts:
             published_s=_seconds(columns["published_at"]),
             caption=texts("caption"),
             media_type=texts("media_type"),
-            duration_s=numbers("duration_s", 0.0),
+            duration_s=numbers("duration_s"),
             sound=texts("sound_id"),
             form=texts("format"),
             language=texts("language"),
             country=texts("country"),
-            followers=numbers("followers", 0.0),
-            measured={
-                name: numbers(name, np.finfo(np.float64).min)
-                for name in columns
-                if name.startswith(MEASURED_PREFIXES)
-            },
+            followers=numbers("followers"),
+            measured={name: numbers(name, -np.inf) for name in columns if name.startswith(MEASURED_PREFIXES)},
         )
 
     def slice(self, start: int, stop: int) -> Posts:
@@ -143,4 +148,5 @@ def _seconds(times: pl.Series) -> Ints:
             "leave them out"
         )
     microseconds = times.cast(pl.Datetime("us", "UTC")).cast(pl.Int64).to_numpy()
-    return np.maximum(np.minimum(microseconds // 1_000_000, FAR_S), -FAR_S)
+    seconds: Ints = np.maximum(np.minimum(microseconds // 1_000_000, FAR_S), -FAR_S)
+    return seconds

@@ -61,9 +61,7 @@ class MissingExtraError(ClipcastError):
     """An optional part of clipcast is asked for, but its libraries are not installed."""
 
     def __init__(self, library: str, extra: str) -> None:
-        super().__init__(
-            f"this needs {library}, which is missing; install it: pip install 'clipcast[{extra}]'"
-        )
+        super().__init__(f"this needs {library}, which is missing; install it: pip install 'clipcast[{extra}]'")
         self.library = library
         self.extra = extra
 

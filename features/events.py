@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.columns import FAR_S, Ints
+from features.columns import FAR_S, Column, Ints, choose
 
 WINDOW = 20
 """Earlier posts of an account that a feature may look at."""
 
 DAY_S = 86_400
 
-_ORIGIN_S = -2 * FAR_S  # so that a look some weeks back from the earliest time stays above 0
-_TIME_BITS = (4 * FAR_S - 1).bit_length()
+_REACH_S = 2 * FAR_S  # so that a look some weeks back from the earliest time stays with its key
+_KEY_BIT = (2 * _REACH_S - 1).bit_length()
 _UNKNOWN = -1
-_NEWEST_FIRST = np.arange(1, WINDOW + 1)
+_NEWEST_FIRST = np.arange(WINDOW)[:, None]
 
 
 class Keys:
@@ -41,10 +40,14 @@ class Keys:
         """Every name in the order of the codes."""
         return list(self._codes)
 
+    def code(self, name: object) -> int:
+        """Return the code of a name."""
+        return self._codes.get(name, _UNKNOWN)
+
     def codes(self, names: Iterable[object]) -> Ints:
         """Return the code of each name."""
-        known = self._codes.get
-        return np.array([known(name, _UNKNOWN) for name in names], dtype=np.int64)
+        code = self._codes.get
+        return np.array([code(name, _UNKNOWN) for name in names], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class EventIndex:
         stamps = _stamps(keys[kept], times_s[kept])
         order = np.argsort(stamps, kind="stable")
         stamps = stamps[order]
-        first = np.append(stamps.searchsorted(np.arange(size) << _TIME_BITS), 0)
+        first = np.append(stamps.searchsorted(_stamps(np.arange(size), -_REACH_S)), 0)
         sorted_values = {name: _with_none(column[kept][order]) for name, column in values.items()}
         return cls(stamps, first, sorted_values)
 
@@ -83,23 +86,26 @@ class EventIndex:
     @property
     def keys(self) -> Ints:
         """The key of each event."""
-        return self.stamps >> _TIME_BITS
+        return (self.stamps + _REACH_S) >> _KEY_BIT
 
-    def before(self, keys: Ints, times_s: Ints) -> Earlier:
+    def before(self, keys: Column, times_s: Column) -> Earlier:
         """Look back from each time, which is not included itself."""
         stamps = _stamps(keys, times_s)
         return Earlier(self, stamps, self.first[keys], self.stamps.searchsorted(stamps))
 
-    def upto(self, events: Ints) -> Earlier:
-        """Look back from just behind each event, which is included."""
-        return Earlier(self, self.stamps[events], self.first[self.keys[events]], events + 1)
+    def windows(self, name: str, events: Ints) -> NDArray[Any]:
+        """Return what each event, -1 for none, and those before it carry, newest first: shape (`WINDOW`, events)."""
+        first = np.append(self.first[self.keys], 0)[events]
+        positions = events - _NEWEST_FIRST
+        return self.values[name][np.where(positions >= first, positions, -1)]
 
     def of_keys(self, keys: Ints) -> Ints:
         """Return the positions of every event of the given keys."""
         known = np.unique(keys[keys >= 0])
         start = self.first[known]
-        sizes = self.stamps.searchsorted((known + 1) << _TIME_BITS) - start
-        return np.arange(sizes.sum()) + np.repeat(start - (np.cumsum(sizes) - sizes), sizes)
+        sizes = self.stamps.searchsorted(_stamps(known, _REACH_S)) - start
+        positions: Ints = np.arange(sizes.sum()) + np.repeat(start - (np.cumsum(sizes) - sizes), sizes)
+        return positions
 
     def reachable(self, time_s: int) -> Ints:
         """Return the positions of the events that windows can hold which end at `time_s` or later."""
@@ -113,40 +119,29 @@ class Earlier:
     """The events of each post's key before it: those from position `start` up to `stop`, oldest first."""
 
     index: EventIndex
-    stamps: Ints
-    start: Ints
-    stop: Ints
+    stamps: Column
+    start: Column
+    stop: Column
 
-    @cached_property
-    def count(self) -> Ints:
-        """How many there are, per post."""
+    @property
+    def count(self) -> Column:
+        """How many there are."""
         return self.stop - self.start
 
-    @cached_property
-    def newest(self) -> Ints:
-        """The position of the newest event, -1 where there is none."""
-        return np.where(self.stop > self.start, self.stop - 1, -1)
+    def position(self, nth: int) -> Column:
+        """Return the position of the `nth` newest event, -1 where there is none."""
+        return choose(self.stop - self.start >= nth, self.stop - nth, -1)
 
-    @cached_property
-    def window(self) -> Ints:
-        """The positions of the newest events, newest first, shape (`WINDOW`, posts)."""
-        return self.back(_NEWEST_FIRST)
-
-    def back(self, steps: Ints) -> Ints:
-        """Return the positions of the newest event (1), the one before it (2) and so on, shape (steps, posts)."""
-        positions = self.stop - steps[:, None]
-        return np.where(positions >= self.start, positions, -1)
-
-    def within(self, days: Ints) -> Ints:
-        """Count the events of the last so many days, shape (days, posts)."""
-        return self.stop - self.index.stamps.searchsorted(self.stamps - (days * DAY_S)[:, None])
+    def within(self, days: int) -> Column:
+        """Count the events of the last `days`."""
+        return self.stop - self.index.stamps.searchsorted(self.stamps - days * DAY_S)
 
 
-def _stamps(keys: Ints, times_s: Ints) -> Ints:
+def _stamps(keys: Column, times_s: Column) -> Column:
     """Return key and time as one integer that sorts as the pair; that of the key -1 is below all others."""
-    return (keys << _TIME_BITS) + (times_s - _ORIGIN_S)
+    return (keys << _KEY_BIT) + times_s
 
 
 def _with_none(column: NDArray[Any]) -> NDArray[Any]:
-    none = np.nan if column.dtype.kind == "f" else -1
+    none = np.nan if column.dtype.kind == "f" else _UNKNOWN
     return np.append(column, np.array(none, dtype=column.dtype))

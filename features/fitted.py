@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from features.columns import Floats, Ints, Posts, Texts
+from features.columns import Floats, Posts, Texts
 from features.events import Keys
-from features.prior import Prior
+from features.lazy import Lazy
+from features.prior import Lines, Prior
 from features.words import WordTopics
 
 
@@ -63,18 +63,20 @@ class Fitted:
         """Return what is there before anything was fitted: enough for features that read nothing fitted."""
         return cls(Prior({}, None), Prior({}, None), WordTopics.empty(), {}, 1.0)
 
-    def codes(self, column: str, values: Texts) -> Ints:
-        """Return the code of each value of a categorical column, -1 where it is unknown or was never seen."""
-        return self._codes[column].codes(values)
+    @Lazy
+    def codes(self) -> dict[str, Keys]:
+        """The codes of the values of each categorical column."""
+        return {column: Keys(values) for column, values in self.categories.items()}
 
-    def priors(self, populations: Ints, log_followers: Floats) -> Floats:
-        """Return the log outcome and engagement rate expected from population and followers, shape (2, posts)."""
-        intercept, slope, mean = self._lines.take(populations, axis=2)
-        return np.where(np.isnan(log_followers), mean, intercept + slope * log_followers)
+    @Lazy
+    def outcome_lines(self) -> Lines:
+        """Lines of the log outcome by the code of the population."""
+        return self.prior.of(self.categories["population"])
 
-    def levels(self, populations: Ints) -> Floats:
-        """Return the mean log outcome of each population."""
-        return self._lines[2, 0].take(populations)
+    @Lazy
+    def engagement_lines(self) -> Lines:
+        """Lines of the log engagement rate by the code of the population."""
+        return self.engagement_prior.of(self.categories["population"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads: plain JSON."""
@@ -96,19 +98,6 @@ class Fitted:
             categories={name: tuple(values) for name, values in data["categories"].items()},
             anchor_weight=data["anchor_weight"],
         )
-
-    @cached_property
-    def _codes(self) -> dict[str, Keys]:
-        return {column: Keys(values) for column, values in self.categories.items()}
-
-    @cached_property
-    def _lines(self) -> Floats:
-        """Intercepts, slopes and means of both priors by population, shape (3, 2, populations + 1).
-
-        The last, which the code -1 finds, is for a population never seen.
-        """
-        names = self.categories["population"]
-        return np.stack([prior.parameters(names) for prior in (self.prior, self.engagement_prior)], axis=1)
 
 
 def _values(column: Texts) -> tuple[str, ...]:

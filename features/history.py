@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from features.captions import Captions
-from features.columns import Floats, Ints, Posts
+from features.captions import hashtags_of
+from features.columns import Ints, Posts
 from features.events import DAY_S, EventIndex, Keys
-from features.records import track_records
+from features.lazy import Lazy
+from features.records import Record, Standing
 
-MOMENTUM_DAYS = np.array([28, 7])
-"""How far back the use of sounds and hashtags is counted: in the last four weeks, and in the last one."""
+MOMENTUM_DAYS = (28, 7)
+"""The long and the short time in which the uses of sounds and hashtags are counted."""
 
 HISTORY_SCHEMA: dict[str, pl.DataType] = {
     "account_id": pl.String(),
@@ -25,10 +26,11 @@ HISTORY_SCHEMA: dict[str, pl.DataType] = {
     "outcome": pl.Float64(),
     "engagement": pl.Float64(),
     "sound_id": pl.String(),
-    "hashtags": pl.List(pl.String()),
+    "hashtags": pl.String(),
 }
 """One row per earlier post. `outcome` is log1p of the primary count at the first mature look and `engagement` the
-log of the engagement rate then; both may be read from `known_s` on, and are null while the post is immature."""
+log of the engagement rate then; both may be read from `known_s` on, and are null while the post is immature.
+`hashtags` are separated by spaces."""
 
 _ORDER = ("published_s", "known_s", "outcome", "engagement", "account_id", "population")
 
@@ -48,15 +50,19 @@ class History:
         accounts = self.table["account_id"].to_list()
         populations = self.table["population"].to_list()
         self.accounts = Keys(accounts)
-        self.populations = Keys(populations)
+        self.populations = Keys(sorted(set(populations)))
         self.account_populations = Keys(zip(accounts, populations, strict=True))
 
+        codes = self.accounts.codes(accounts)
         pairs = self.account_populations.codes(zip(accounts, populations, strict=True))
-        self.posts = self._index_posts(self.accounts.codes(accounts), len(self.accounts))
-        self.outcomes = self._index_outcomes(pairs, len(self.account_populations))
-        self.any_outcomes = self._index_outcomes(self.accounts.codes(accounts), len(self.accounts))
-        self.sound_names, self.sounds = self._index_names(pl.col("sound_id"))
-        self.hashtag_names, self.hashtags = self._index_names(pl.col("hashtags"))
+        self.posts = self._index_posts(codes, len(self.accounts))
+        self.outcomes = self._index_outcomes(pairs, len(self.account_populations), populations)
+        self.any_outcomes = self._index_outcomes(codes, len(self.accounts), populations)
+        uses = self.table.select(
+            "published_s", "sound_id", pl.col("hashtags").str.split(" "), row=pl.int_range(pl.len())
+        )
+        self.sound_names, self.sounds = _index_uses(uses, "sound_id")
+        self.hashtag_names, self.hashtags = _index_uses(uses.explode("hashtags"), "hashtags")
 
     @classmethod
     def empty(cls) -> History:
@@ -68,20 +74,15 @@ class History:
 
         A request of many posts is context for itself: an earlier post of the same request counts for tempo and
         momentum, though its outcome is unknown. A post that the history holds already, one of the same account and
-        second, is not added. Nothing looks back on a single post, so that it is joined by nothing.
+        second, is not added. On a single post nothing looks back, so that this history serves it as it is.
         """
         if len(posts) < 2:
             return self
-        request = post_table(posts, populations)
-        names = request["hashtags"].explode(empty_as_null=True).to_list()
-        bearing = (
-            self.posts.values["row"][self.posts.of_keys(self.accounts.codes(posts.account))],
-            self.sounds.values["row"][self.sounds.of_keys(self.sound_names.codes(posts.sound))],
-            self.hashtags.values["row"][self.hashtags.of_keys(self.hashtag_names.codes(names))],
-        )
-        held = self.table[np.unique(np.concatenate(bearing))]
+        hashtags = hashtags_of(posts.caption)
+        held = self.table[self._bearing_on(posts, hashtags)]
         added = (
-            request.with_columns(post_id=pl.Series(posts.post_id, dtype=pl.String))
+            post_table(posts, populations, hashtags)
+            .with_columns(post_id=pl.Series(posts.post_id, dtype=pl.String))
             .unique(["account_id", "post_id"], keep="first", maintain_order=True)
             .join(held, on=["account_id", "published_s"], how="anti")
         )
@@ -90,29 +91,28 @@ class History:
     def snapshot(self) -> History:
         """Return the smallest history that gives every later post the same features.
 
-        Of each account it keeps what the windows of a later post can hold, and whatever was published in the last
-        `MOMENTUM_DAYS`; sounds and hashtags of older posts are forgotten.
+        Of each account it keeps what the windows of a later post can hold, and whatever was published in the
+        longest of the `MOMENTUM_DAYS`; sounds and hashtags of older posts are forgotten.
         """
         if self.table.is_empty():
             return self
         newest_s = int(self.table["published_s"][-1])
-        windows = [
-            index.values["row"][index.reachable(newest_s)]
-            for index in (self.posts, self.outcomes, self.any_outcomes)
-        ]
-        recent = pl.col("published_s") >= newest_s - int(MOMENTUM_DAYS.max()) * DAY_S
-        kept = pl.int_range(pl.len()).is_in(np.unique(np.concatenate(windows)))
-        return History(
-            self.table.filter(recent | kept).with_columns(
-                sound_id=pl.when(recent).then("sound_id"),
-                hashtags=pl.when(recent).then("hashtags").otherwise(pl.lit([], pl.List(pl.String))),
-            )
-        )
+        indexes = (self.posts, self.outcomes, self.any_outcomes)
+        rows = np.concatenate([index.values["row"][index.reachable(newest_s)] for index in indexes])
+        within_reach = pl.int_range(pl.len()).is_in(np.unique(rows))
+        recent = pl.col("published_s") >= newest_s - max(MOMENTUM_DAYS) * DAY_S
+        kept = self.table.filter(within_reach | recent)
+        return History(kept.with_columns(pl.when(recent).then(pl.col("sound_id", "hashtags"))))
 
-    @cached_property
-    def records(self) -> Floats:
-        """The track record as of each of `outcomes`, shape (events + 1, records)."""
-        return track_records(self.outcomes)
+    @Lazy
+    def records(self) -> Record:
+        """The track record as of each of `outcomes`."""
+        return Record.of(self.outcomes)
+
+    @Lazy
+    def standings(self) -> Standing:
+        """The standing as of each of `any_outcomes`."""
+        return Standing.of(self.any_outcomes, len(self.populations))
 
     def save(self, path: Path) -> None:
         """Write the table as parquet, the same bytes for the same rows."""
@@ -123,14 +123,23 @@ class History:
         """Read a history that `save` wrote."""
         return cls(pl.read_parquet(path))
 
+    def _bearing_on(self, posts: Posts, hashtags: Sequence[Sequence[str]]) -> Ints:
+        """Return the rows of the posts' accounts, and of their sounds and hashtags as far back as these count."""
+        accounts = self.posts.of_keys(self.accounts.codes(posts.account))
+        sounds = self.sounds.of_keys(self.sound_names.codes(posts.sound))
+        tagged = self.hashtags.of_keys(self.hashtag_names.codes(chain.from_iterable(hashtags)))
+        uses = np.concatenate([self.sounds.values["row"][sounds], self.hashtags.values["row"][tagged]])
+        since_s = posts.published_s.min() - max(MOMENTUM_DAYS) * DAY_S
+        counted = uses[self.table["published_s"].to_numpy()[uses] >= since_s]
+        return np.unique(np.concatenate([self.posts.values["row"][accounts], counted]))
+
     def _index_posts(self, codes: Ints, size: int) -> EventIndex:
         published_s = self.table["published_s"].to_numpy()
-        return EventIndex.build(
-            codes, published_s, size, row=np.arange(len(codes)), published_s=published_s.astype(np.float64)
-        )
+        rows = np.arange(len(codes))
+        return EventIndex.build(codes, published_s, size, row=rows, published_s=published_s.astype(np.float64))
 
-    def _index_outcomes(self, codes: Ints, size: int) -> EventIndex:
-        """Index posts that have an outcome by the time from which it is known."""
+    def _index_outcomes(self, codes: Ints, size: int, populations: Sequence[str]) -> EventIndex:
+        """Index the posts that have an outcome by the time from which it is known."""
         known = (self.table["known_s"].is_not_null() & self.table["outcome"].is_not_null()).to_numpy()
         return EventIndex.build(
             np.where(known, codes, -1),
@@ -140,24 +149,20 @@ class History:
             outcome=self.table["outcome"].to_numpy(),
             engagement=self.table["engagement"].to_numpy(),
             published_s=self.table["published_s"].cast(pl.Float64).to_numpy(),
-            population=self.populations.codes(self.table["population"]),
-        )
-
-    def _index_names(self, column: pl.Expr) -> tuple[Keys, EventIndex]:
-        """Index the uses of each sound or hashtag by the time of publication."""
-        uses = self.table.select("published_s", row=pl.int_range(pl.len()), name=column)
-        if uses.schema["name"] == pl.List:
-            uses = uses.explode("name", empty_as_null=True)
-        uses = uses.drop_nulls("name")
-        names = uses["name"].to_list()
-        keys = Keys(names)
-        codes = keys.codes(names)
-        return keys, EventIndex.build(
-            codes, uses["published_s"].to_numpy(), len(keys), row=uses["row"].to_numpy()
+            population=self.populations.codes(populations),
         )
 
 
-def post_table(posts: Posts, populations: Sequence[str]) -> pl.DataFrame:
+def _index_uses(uses: pl.DataFrame, column: str) -> tuple[Keys, EventIndex]:
+    """Index the uses of sounds or hashtags by the time of publication."""
+    used = uses.drop_nulls(column)
+    names = used[column].to_list()
+    keys = Keys(names)
+    index = EventIndex.build(keys.codes(names), used["published_s"].to_numpy(), len(keys), row=used["row"].to_numpy())
+    return keys, index
+
+
+def post_table(posts: Posts, populations: Sequence[str], hashtags: Sequence[Sequence[str]]) -> pl.DataFrame:
     """Return the rows of a history for posts of which no outcome is known."""
     unknown = [None] * len(posts)
     return pl.DataFrame(
@@ -169,7 +174,7 @@ def post_table(posts: Posts, populations: Sequence[str]) -> pl.DataFrame:
             "outcome": unknown,
             "engagement": unknown,
             "sound_id": posts.sound,
-            "hashtags": Captions(posts.caption).hashtags,
+            "hashtags": [" ".join(names) or None for names in hashtags],
         },
         schema=HISTORY_SCHEMA,
     )

@@ -51,9 +51,7 @@ def known_posts(
     visible = posts.join(seen.select(_POST).unique().lazy(), on=_POST, how="semi").collect()
     if as_of is not None:
         seen = seen.filter(pl.col("seen_at") <= _in_utc(as_of))
-    looks = seen.filter(
-        (pl.col("age") >= timedelta(days=maturity_days)) & pl.col(primary(platform)).is_not_null()
-    )
+    looks = seen.filter((pl.col("age") >= timedelta(days=maturity_days)) & pl.col(primary(platform)).is_not_null())
     known = _with_followers(visible, seen).join(_outcomes(looks), on=_POST, how="left")
     known = known.with_columns(pl.col("assumed_known_at").fill_null(False))
     return known.select(list(KNOWN)).sort("published_at", "post_id", "source")

@@ -6,27 +6,28 @@ caption takes microseconds.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
-import numpy as np
-
-from features.captions import Captions, Kind
-from features.columns import Floats, Texts
+from features.captions import Captions
+from features.columns import Texts
 
 _SCRIPTS = {
-    "ja": Kind.KANA,
-    "ko": Kind.HANGUL,
-    "zh": Kind.HAN,
-    "ar": Kind.ARABIC,
-    "hi": Kind.DEVANAGARI,
-    "th": Kind.THAI,
-    "ru": Kind.CYRILLIC,
+    "ja": re.compile("[\u3040-\u30ff]"),
+    "ko": re.compile("[\uac00-\ud7af]"),
+    "zh": re.compile("[\u4e00-\u9fff]"),
+    "ar": re.compile("[\u0600-\u06ff]"),
+    "hi": re.compile("[\u0900-\u097f]"),
+    "th": re.compile("[\u0e00-\u0e7f]"),
+    "ru": re.compile("[\u0400-\u04ff]"),
 }
-"""The language that a script most often stands for, by the first kind of its letters, in the order of the kinds; of
-several the first holds, since Japanese is written in Han signs too."""
+"""The language that a script most often stands for; of several the first holds, since Japanese is written in Han
+signs too."""
+
+_ANY_SCRIPT = re.compile("|".join(script.pattern for script in _SCRIPTS.values()))
 
 SCRIPT_SHARE = 0.2
-"""Letters of a script among all letters from which on it tells the language: a shrug of one kana does not."""
+"""The share of the characters of words from which on a script tells the language: a shrug of one kana does not."""
 
 _COMMON_WORDS = {
     "en": "the and you for with this that are have was my your what how not from when all just it's i to of is",
@@ -48,54 +49,50 @@ LANGUAGES: tuple[str, ...] = (*_COMMON_WORDS, *_SCRIPTS)
 """Every language that can be told, in a fixed order: the position is the code."""
 
 _CODES = {language: code for code, language in enumerate(LANGUAGES)}
+_UNKNOWN = float("nan")
 _VOTES = 60  # of each common word, which as many as six languages can share evenly
 
 
-def language_codes(stated: Texts, captions: Captions) -> Floats:
+def language_codes(stated: Texts, captions: Captions) -> list[float]:
     """Return the code of each stated language, else of the guessed one; nan when neither is known.
 
-    >>> language_codes(["en-GB", None], Captions([None, "what is this"])).tolist()
-    [0.0, 0.0]
+    >>> language_codes(["en-GB", None], Captions([None, "what is this"]))
+    [0, 0]
     """
-    codes = np.array([_stated_code(language) if language else np.nan for language in stated], dtype=np.float64)
-    if all(stated):
-        return codes
-    return np.where([bool(language) for language in stated], codes, guessed_codes(captions))
+    texts = zip(stated, captions.folded, captions.words, strict=True)
+    return [_code_of(language) if language else guessed_code(folded, words) for language, folded, words in texts]
 
 
-def guessed_codes(captions: Captions) -> Floats:
-    """Return the code of each caption's likely language, nan where nothing tells it.
+def guessed_code(folded: str, words: list[str]) -> float:
+    """Return the code of a caption's likely language, nan where nothing tells it.
 
-    >>> codes = guessed_codes(Captions(["the way you do it", "как дела", "???"]))
-    >>> [LANGUAGES[int(code)] if code >= 0 else None for code in codes]
+    >>> captions = Captions(["the way you do it", "как дела", "???"])
+    >>> codes = map(guessed_code, captions.folded, captions.words)
+    >>> [LANGUAGES[code] if code >= 0 else None for code in codes]
     ['en', 'ru', None]
     """
-    by_words = np.array([_elected(words) for words in captions.words], dtype=np.float64)
-    letters = np.add.reduceat(captions.counts, list(_SCRIPTS.values()), axis=0)
-    tells = letters > SCRIPT_SHARE * captions.letters
-    return np.where(tells.any(axis=0), tells.argmax(axis=0) + len(_COMMON_WORDS), by_words)
-
-
-def _stated_code(language: str) -> float:
-    return _CODES.get(language.lower().replace("_", "-").split("-")[0], np.nan)
-
-
-def _elected(words: list[str]) -> float:
-    """Return the code of the language that most common words vote for, the first of equals; nan without votes."""
-    ballot = _ballot()
+    if not folded.isascii() and _ANY_SCRIPT.search(folded):
+        least = SCRIPT_SHARE * len(folded.replace(" ", ""))
+        for language, script in _SCRIPTS.items():
+            if len(script.findall(folded)) > least:
+                return _CODES[language]
     votes = [0] * len(_COMMON_WORDS)
-    for word in set(words):
-        for code in ballot.get(word, ()):
-            votes[code] += _VOTES // len(ballot[word])
+    for ballot in filter(None, map(_ballots().get, words)):
+        for code, share in ballot:
+            votes[code] += share
     most = max(votes)
-    return votes.index(most) if most else np.nan
+    return votes.index(most) if most else _UNKNOWN
+
+
+def _code_of(language: str) -> float:
+    return _CODES.get(language.lower().replace("_", "-").split("-")[0], _UNKNOWN)
 
 
 @cache
-def _ballot() -> dict[str, tuple[int, ...]]:
-    """Return the codes of the languages that each common word votes for."""
-    ballot: dict[str, tuple[int, ...]] = {}
+def _ballots() -> dict[str, list[tuple[int, int]]]:
+    """Return for each common word the codes of the languages that have it, and the votes that each gets."""
+    owners: dict[str, list[int]] = {}
     for language, words in _COMMON_WORDS.items():
         for word in words.split():
-            ballot[word] = (*ballot.get(word, ()), _CODES[language])
-    return ballot
+            owners.setdefault(word, []).append(_CODES[language])
+    return {word: [(code, _VOTES // len(codes)) for code in codes] for word, codes in owners.items()}

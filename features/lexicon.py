@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
 
 import numpy as np
 
-from features.columns import Floats, Ints
+from features.columns import Floats
+from features.lazy import Lazy
 
 
 @dataclass(frozen=True)
@@ -25,26 +24,27 @@ class Lexicon:
     words: tuple[str, ...]
     vectors: Floats
 
-    @cached_property
-    def _position(self) -> dict[str, int]:
-        return {word: position for position, word in enumerate(self.words)}
-
     def positions(self, documents: Sequence[Sequence[str]]) -> list[list[int]]:
-        """Return the positions of the distinct words of each document that the lexicon holds, in ascending order."""
-        known = self._position
-        return [sorted({known[word] for word in document if word in known}) for document in documents]
+        """Return the positions, from 1 on, of the distinct words of each document that the lexicon holds."""
+        position = self._positions.get
+        return [[*dict.fromkeys(filter(None, map(position, words)))] for words in documents]
 
-    def sums(self, positions: Sequence[Sequence[int]]) -> tuple[Floats, Ints]:
-        """Return the sum of the vectors at each document's positions, shape (dimensions, documents), and their number.
+    def sums(self, positions: Sequence[Sequence[int]]) -> Floats:
+        """Return the sum of the vectors at each document's positions, shape (dimensions, documents).
 
-        Each sum is made on its own and in the order of the positions, so that it does not depend on the other
-        documents.
+        Each sum starts from 0 and is made in the order of the positions, whatever the other documents.
         """
-        sizes = np.array([len(each) for each in positions], dtype=np.int64)
-        sums = np.zeros((len(self.vectors), len(sizes)))
-        filled = sizes > 0
-        if filled.any():
-            vectors = self.vectors.take(list(chain.from_iterable(positions)), axis=1)
-            starts = (sizes.cumsum() - sizes)[filled]
-            sums[:, filled] = np.add.reduceat(vectors, starts, axis=1)
-        return sums, sizes
+        starts: list[int] = []
+        columns: list[int] = []
+        for each in positions:
+            starts.append(len(columns))
+            columns += (0, *each)
+        return np.add.reduceat(self._zero_and_vectors.take(columns, axis=1), starts, axis=1)
+
+    @Lazy
+    def _positions(self) -> dict[str, int]:
+        return {word: position for position, word in enumerate(self.words, start=1)}
+
+    @Lazy
+    def _zero_and_vectors(self) -> Floats:
+        return np.append(np.zeros((len(self.vectors), 1)), self.vectors, axis=1)

@@ -76,13 +76,9 @@ def read_manifest(root: Path) -> Manifest:
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: not a manifest ({error!r}); restore it: dvc checkout {root}") from error
     if version != FORMAT:
-        raise StoreError(
-            f"{path}: written in format {version}, this clipcast reads {FORMAT}; upgrade clipcast"
-        )
+        raise StoreError(f"{path}: written in format {version}, this clipcast reads {FORMAT}; upgrade clipcast")
     if manifest.hash != said:
-        raise StoreError(
-            f"{path}: changed by other hands, the hash does not match; restore: dvc checkout {root}"
-        )
+        raise StoreError(f"{path}: changed by other hands, the hash does not match; restore: dvc checkout {root}")
     return manifest
 
 

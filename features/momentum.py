@@ -8,33 +8,36 @@ from __future__ import annotations
 import numpy as np
 
 from features.catalogue import feature
-from features.columns import Floats
+from features.columns import Column
 from features.history import MOMENTUM_DAYS
 from features.rows import Rows
 
-_WEEK_SHARE = float(MOMENTUM_DAYS[1] / MOMENTUM_DAYS[0])
+_SHORT_SHARE = min(MOMENTUM_DAYS) / max(MOMENTUM_DAYS)
 
 
-@feature(
-    "momentum",
-    sound_uses="Posts with the same sound in the 28 days before; unknown without a sound.",
-    sound_momentum="Log ratio of the sound's uses in the last week to a quarter of those; unknown without a sound.",
-)
-def sounds(rows: Rows) -> Floats:
-    """Use of the sound and whether it rises."""
-    return _use_and_rise(rows.sound_uses)
+@feature("momentum")
+def sound_uses(rows: Rows) -> Column:
+    """Posts with the same sound in the 28 days before; unknown without a sound."""
+    return rows.sound_uses[0]
 
 
-@feature(
-    "momentum",
-    hashtag_uses="Posts in the 28 days before with the most used of the post's hashtags; 0 without one.",
-    hashtag_momentum="Log ratio of the most uses of a hashtag in the last week to a quarter of those; 0 without one.",
-)
-def hashtags(rows: Rows) -> Floats:
-    """Use of the hashtags and whether it rises."""
-    return _use_and_rise(rows.hashtag_uses)
+@feature("momentum")
+def sound_momentum(rows: Rows) -> Column:
+    """Log ratio of the sound's uses in the last week to a quarter of those in four; unknown without a sound."""
+    return _rising(*rows.sound_uses)
 
 
-def _use_and_rise(uses: Floats) -> Floats:
-    month, week = uses
-    return np.array([month, np.log((week + 1) / (month * _WEEK_SHARE + 1))])
+@feature("momentum")
+def hashtag_uses(rows: Rows) -> Column:
+    """Posts in the 28 days before with the most used of the post's hashtags; 0 without one."""
+    return rows.hashtag_uses[0]
+
+
+@feature("momentum")
+def hashtag_momentum(rows: Rows) -> Column:
+    """Log ratio of the most uses of a hashtag in the last week to a quarter of those in four; 0 without one."""
+    return _rising(*rows.hashtag_uses)
+
+
+def _rising(long: Column, short: Column) -> Column:
+    return np.log((short + 1) / (long * _SHORT_SHARE + 1))

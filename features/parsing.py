@@ -56,9 +56,7 @@ def unknown_platform(raw: pl.DataFrame) -> tuple[int, str] | None:
     """The first row, and its value, whose platform is none that clipcast knows."""
     known = [str(platform) for platform in Platform]
     platform = pl.col("platform").cast(pl.String)
-    found = (
-        raw.lazy().filter(~platform.is_in(known) & (platform != "")).select("row", platform).head(1).collect()
-    )
+    found = raw.lazy().filter(~platform.is_in(known) & (platform != "")).select("row", platform).head(1).collect()
     return found.row(0) if found.height else None
 
 

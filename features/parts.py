@@ -108,13 +108,9 @@ def check_parts(root: Path, parts: Iterable[Part]) -> None:
     for part in parts:
         path = root / part.path
         if not path.is_file():
-            raise StoreError(
-                f"{path}: missing, though the manifest names it; restore it: dvc checkout {root}"
-            )
+            raise StoreError(f"{path}: missing, though the manifest names it; restore it: dvc checkout {root}")
         if path.stat().st_size != part.size_bytes:
-            raise StoreError(
-                f"{path}: not {part.size_bytes} bytes as written; restore it: dvc checkout {root}"
-            )
+            raise StoreError(f"{path}: not {part.size_bytes} bytes as written; restore it: dvc checkout {root}")
 
 
 def verify_parts(root: Path, parts: Iterable[Part]) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from features.columns import Floats, Ints
+from features.columns import Column, Floats, Ints, choose
 from features.events import Keys
 
 RIDGE = 1.0
@@ -37,9 +37,25 @@ class Line:
             return cls(mean, 0.0, mean)
         weight, size, value = weight[sized], log_followers[sized], values[sized]
         centre, level = np.average(size, weights=weight), np.average(value, weights=weight)
-        spread = weight * (size - centre)
-        slope = (spread @ (value - level)) / (spread @ (size - centre) + RIDGE)
+        weighted = weight * (size - centre)
+        slope = np.sum(weighted * (value - level)) / (np.sum(weighted * (size - centre)) + RIDGE)
         return cls(float(level - slope * centre), float(slope), mean)
+
+
+NOTHING = Line(np.nan, np.nan, np.nan)
+
+
+class Lines(NamedTuple):
+    """Lines by the code of their population; the last, which the code -1 finds, is for a population never seen."""
+
+    intercept: Floats
+    slope: Floats
+    mean: Floats
+
+    def at(self, populations: Column, log_followers: Column) -> Column:
+        """Return the expected log value of each post from its population and followers alone."""
+        line = self.intercept[populations] + self.slope[populations] * log_followers
+        return choose(log_followers >= 0, line, self.mean[populations])
 
 
 @dataclass(frozen=True)
@@ -70,11 +86,17 @@ class Prior:
         lines = {name: line(rows) for name, rows in rows_of.items() if len(rows)}
         return cls(lines, line(np.flatnonzero(known)))
 
-    def parameters(self, populations: Sequence[str]) -> Floats:
-        """Return intercepts, slopes and means, shape (3, populations + 1), the last for a population never seen."""
-        unseen = self.everywhere or Line(np.nan, np.nan, np.nan)
-        lines = [*(self.lines.get(name, unseen) for name in populations), unseen]
-        return np.array([[line.intercept, line.slope, line.mean] for line in lines]).T
+    def of(self, populations: Sequence[str]) -> Lines:
+        """Return the lines of some populations, by their position."""
+        lines = [*map(self._line, populations), self._line(None)]
+        return Lines(*np.array([[line.intercept, line.slope, line.mean] for line in lines]).T)
+
+    def levels(self, populations: Sequence[str]) -> list[float]:
+        """Return the mean log value of each population."""
+        return [self._line(population).mean for population in populations]
+
+    def _line(self, population: str | None) -> Line:
+        return self.lines.get(population or "", self.everywhere or NOTHING)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads: plain JSON."""
@@ -90,11 +112,10 @@ class Prior:
         return cls(lines, Line(**data["everywhere"]) if data["everywhere"] else None)
 
 
-def shrunken(total: Floats, count: Floats, prior: Floats, weight: float) -> Floats:
+def shrunken(total: Column, count: Column, prior: Column, weight: float) -> Column:
     """Return the mean of `count` values of that total, pulled towards the prior, which counts as `weight` values.
 
-    >>> shrunken(np.array([12.0, 0.0]), np.array([3.0, 0.0]), np.array([2.0, 2.0]), 3.0).tolist()
-    [3.0, 2.0]
+    >>> shrunken(12.0, 3.0, 2.0, 3.0)
+    3.0
     """
-    anchor: Floats = (total + weight * prior) / (count + weight)
-    return anchor
+    return (total + weight * prior) / (count + weight)

@@ -35,9 +35,7 @@ class RawFile(Protocol):
 def open_raw(path: Path, *, for_prediction: bool = False) -> RawFile:
     """Open a file of posts and check its kind and columns; rows are read later."""
     kind = _kind(path)
-    raw: RawFile = (
-        ParquetFile.open(path) if kind == "parquet" else CsvFile.open(path, compressed=kind == "gzip")
-    )
+    raw: RawFile = ParquetFile.open(path) if kind == "parquet" else CsvFile.open(path, compressed=kind == "gzip")
     _check_columns(path, raw.columns, columns_required(for_prediction=for_prediction))
     raw.check_types()
     return raw
@@ -54,16 +52,12 @@ def _kind(path: Path) -> str:
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as error:
-        raise ImportFileError(
-            f"{path}: cannot be opened ({error.strerror}); check its permissions"
-        ) from error
+        raise ImportFileError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
     if not start:
         raise ImportFileError(f"{path}: the file is empty")
     found = next((found for magic, found in _MAGIC.items() if start.startswith(magic)), "CSV")
     if kind != found:
-        raise ImportFileError(
-            f"{path}: the name says {kind}, the content is {found}; rename the file or send it again"
-        )
+        raise ImportFileError(f"{path}: the name says {kind}, the content is {found}; rename the file or send it again")
     return kind
 
 
@@ -72,14 +66,10 @@ def _check_columns(path: Path, found: tuple[str, ...], required: tuple[str, ...]
     if len(found) == 1 and (separator := next((s for s in ";\t|" if s in found[0]), None)):
         raise ImportFileError(f"{path}: columns are separated by {separator!r}; write the file with commas")
     faults = [f"column {name!r} appears twice" for name in sorted({n for n in found if found.count(n) > 1})]
-    faults += [
-        f"unknown column {name!r}{_nearest(name)}" for name in dict.fromkeys(found) if name not in IMPORT
-    ]
+    faults += [f"unknown column {name!r}{_nearest(name)}" for name in dict.fromkeys(found) if name not in IMPORT]
     faults += [f"column {name!r} is missing" for name in required if name not in found]
     if faults:
-        raise ImportFileError(
-            f"{path}: {'; '.join(faults)}; the import format has the columns {', '.join(IMPORT)}"
-        )
+        raise ImportFileError(f"{path}: {'; '.join(faults)}; the import format has the columns {', '.join(IMPORT)}")
 
 
 def _nearest(name: str) -> str:
@@ -112,9 +102,7 @@ class ParquetFile:
             if not _fits(name, dtype)
         ]
         if faults:
-            raise ImportFileError(
-                f"{self.path}: {'; '.join(faults)}; write each column with the type expected"
-            )
+            raise ImportFileError(f"{self.path}: {'; '.join(faults)}; write each column with the type expected")
 
     def batches(self, progress: Progress) -> Iterator[RawBatch]:
         """Yield the rows, some row groups at a time."""

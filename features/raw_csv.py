@@ -67,9 +67,7 @@ class CsvFile:
         closing = self._invalid[-1] if self._invalid and self._invalid[-1].number - 1 == end else None
         cut_off = closing.text.count('"') % 2 if closing else "\n" in last_value and self._quotes() % 2
         if cut_off:
-            raise ImportFileError(
-                f"{self.path}: row {end} opens a quote that is never closed; repair the file"
-            )
+            raise ImportFileError(f"{self.path}: row {end} opens a quote that is never closed; repair the file")
 
     def _quotes(self) -> int:
         """How many quotes the file holds: an even number where each is closed."""
@@ -164,12 +162,8 @@ def _decode(value: bytes | None) -> tuple[str | None, bool]:
 
 def _unmerged(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Part off the rows that swallowed others, where a quote opened in one row is closed in a later one."""
-    merged = frame.select(
-        pl.any_horizontal(pl.exclude("row").str.contains(_ROW_WITHIN)).fill_null(False)
-    ).to_series()
-    return frame.filter(~merged), _set_aside(
-        frame.filter(merged), "runs over several rows: a quote is not closed"
-    )
+    merged = frame.select(pl.any_horizontal(pl.exclude("row").str.contains(_ROW_WITHIN)).fill_null(False)).to_series()
+    return frame.filter(~merged), _set_aside(frame.filter(merged), "runs over several rows: a quote is not closed")
 
 
 def _set_aside(frame: pl.DataFrame, reason: str) -> pl.DataFrame:

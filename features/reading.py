@@ -27,9 +27,7 @@ REFUSED_SHARE = 0.5
 """A file with a larger share of unusable rows is refused: it probably means something else than it says."""
 
 
-def read_posts(
-    path: str | Path, *, for_prediction: bool = False, progress: Progress | None = None
-) -> "Reading":
+def read_posts(path: str | Path, *, for_prediction: bool = False, progress: Progress | None = None) -> "Reading":
     """Open a CSV, CSV.gz or parquet file in the import format; iterate over the answer to read it.
 
     Parameters
@@ -106,14 +104,10 @@ class Reading:
             row, name = unknown
             near = difflib.get_close_matches(name.strip().lower(), list(Platform), n=1)
             hint = f"did you mean {str(near[0])!r}?" if near else f"known are {', '.join(Platform)}"
-            raise ImportFileError(
-                f"{self.path}: row {row}, column platform: unknown platform {name!r}; {hint}"
-            )
+            raise ImportFileError(f"{self.path}: row {row}, column platform: unknown platform {name!r}; {hint}")
         parsed = parse(batch.frame, for_prediction=self._for_prediction)
         rejects = [frame for frame in (parsed.rejects, batch.unsplit) if frame.height]
-        self._rejects += [
-            pl.concat([pl.DataFrame(schema=REJECTS), frame], how="diagonal") for frame in rejects
-        ]
+        self._rejects += [pl.concat([pl.DataFrame(schema=REJECTS), frame], how="diagonal") for frame in rejects]
         self.accepted += parsed.clean.height
         self.rejected += parsed.rejects.height + batch.unsplit.height
         return parsed.clean

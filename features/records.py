@@ -1,17 +1,18 @@
 """Track records: what the newest outcomes of an account amount to.
 
-The record as of each outcome is worked out once for a whole history; a post only looks up the one it finds, which
-is why a single row costs microseconds.
+What is known as of each outcome is worked out once for a whole history; a post only looks up the one it finds,
+which is why a single row costs microseconds.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from features.columns import Floats
-from features.events import WINDOW, EventIndex
+from features.columns import Column, Floats, Ints, choose
+from features.events import EventIndex
 
 FEW = 5
 """The newest outcomes that recent form is judged by."""
@@ -19,83 +20,124 @@ FEW = 5
 _BLOCK = 50_000  # windows held in memory at once
 
 
-class Record(IntEnum):
-    """What a track record says of the newest outcomes, `WINDOW` at most."""
+class Record(NamedTuple):
+    """What the newest log outcomes of an account within a population amount to, a `WINDOW` of them at most.
 
-    TOTAL = 0
-    ENGAGEMENT_TOTAL = 1
-    COUNT = 2
-    ENGAGEMENT_COUNT = 3
-    SPREAD = 4
-    TREND = 5
-    NEWEST = 6
-    FEW_MEAN = 7
-    FEW_MEDIAN = 8
-    BEST = 9
-    WORST = 10
+    As of the events of an index these are arrays whose last entry is that of no event.
+    """
+
+    known: Column
+    total: Column
+    newest: Column
+    best: Column
+    worst: Column
+    spread: Column
+    trend: Column
+    few_mean: Column
+    few_median: Column
+    engagements_known: Column
+    engagement_total: Column
+
+    @classmethod
+    def of(cls, outcomes: EventIndex) -> Record:
+        """Work out the record as of each event."""
+        parts = [
+            cls.of_windows(outcomes.windows("outcome", events), outcomes.windows("engagement", events))
+            for events in _blocks(outcomes)
+        ]
+        return cls(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+    @classmethod
+    def of_windows(cls, outcome: Floats, engagement: Floats) -> Record:
+        """Work out records from windows, newest first and nan where there is nothing: shape (window, events)."""
+        few, others = outcome[:FEW], outcome[FEW:]
+        return cls(
+            known=_count(outcome),
+            total=_total(outcome),
+            newest=outcome[0],
+            best=np.fmax.reduce(outcome, axis=0),
+            worst=np.fmin.reduce(outcome, axis=0),
+            spread=_spread(outcome),
+            trend=_mean(few) - _mean(others),
+            few_mean=_mean(few),
+            few_median=_median(few),
+            engagements_known=_count(engagement),
+            engagement_total=_total(engagement),
+        )
+
+    def at(self, events: Column) -> Record:
+        """Return the record as of the given events, -1 for none."""
+        return Record(*[values[events] for values in self])
 
 
-TOTALS = slice(Record.TOTAL, Record.ENGAGEMENT_TOTAL + 1)
-COUNTS = slice(Record.COUNT, Record.ENGAGEMENT_COUNT + 1)
-SHAPE = slice(Record.SPREAD, Record.TREND + 1)
-LEVELS = slice(Record.NEWEST, Record.WORST + 1)
+class Standing(NamedTuple):
+    """What the newest log outcomes of an account in whatever population amount to, a `WINDOW` of them at most.
+
+    They are not pooled, since their counts may mean different things: each is held against the level of its own
+    population.
+
+    Attributes
+    ----------
+    counts
+        How many of them belong to each population.
+    """
+
+    total: Floats
+    counts: tuple[Floats, ...]
+
+    @classmethod
+    def of(cls, outcomes: EventIndex, populations: int) -> Standing:
+        """Work out the standing as of each event, the last entry that of no event."""
+        total = np.empty(len(outcomes) + 1)
+        counts = np.empty((populations, len(outcomes) + 1))
+        for events in _blocks(outcomes):
+            total[events] = _total(outcomes.windows("outcome", events))
+            population = outcomes.windows("population", events)
+            for code in range(populations):
+                counts[code, events] = np.count_nonzero(population == code, axis=0)
+        return cls(total, tuple(counts))
+
+    def above(self, levels: Sequence[float], events: Column) -> Column:
+        """Return the mean distance of the outcomes from the levels of their populations; nan without outcomes."""
+        counts = [count[events] for count in self.counts]
+        known = sum(counts)
+        expected = sum(level * count for level, count in zip(levels, counts, strict=True))
+        return (self.total[events] - expected) / choose(known > 0, known, np.nan)
 
 
-def track_records(outcomes: EventIndex) -> Floats:
-    """Return the record as of each event, shape (records, events + 1); the last is that of no outcome."""
-    records = np.empty((len(Record), len(outcomes) + 1))
-    records[:, -1:] = _records(np.full((WINDOW, 1), np.nan), np.full((WINDOW, 1), np.nan))
-    for start in range(0, len(outcomes), _BLOCK):
-        events = np.arange(start, min(start + _BLOCK, len(outcomes)))
-        window = outcomes.upto(events).window
-        records[:, events] = _records(outcomes.values["outcome"][window], outcomes.values["engagement"][window])
-    return records
+def _blocks(outcomes: EventIndex) -> list[Ints]:
+    """Cut the events of an index, and -1 for none at the end, into blocks."""
+    events = np.append(np.arange(len(outcomes)), -1)
+    return np.array_split(events, len(events) // _BLOCK + 1)
 
 
-def mean_of(window: Floats) -> Floats:
-    """Return the mean of the known values of windows, shape (window, posts), nan where there are none."""
+def _count(window: Floats) -> Floats:
+    count: Floats = np.isfinite(window).sum(axis=0).astype(np.float64)
+    return count
+
+
+def _total(window: Floats) -> Floats:
+    """Return the sum of the known values, added one by one: that of a post does not depend on the others."""
+    totals = np.where(np.isfinite(window), window, 0.0).cumsum(axis=0)
+    total: Floats = totals[-1]
+    return total
+
+
+def _mean(window: Floats) -> Floats:
+    """Return the mean of the known values, nan where there are none."""
     count = _count(window)
     mean: Floats = _total(window) / np.where(count > 0, count, np.nan)
     return mean
 
 
-def _records(outcome: Floats, engagement: Floats) -> Floats:
-    """Return the records of windows, newest first and nan where there is nothing; shape (records, posts)."""
-    few, others = outcome[:FEW], outcome[FEW:]
-    columns = {
-        Record.TOTAL: _total(outcome),
-        Record.ENGAGEMENT_TOTAL: _total(engagement),
-        Record.COUNT: _count(outcome),
-        Record.ENGAGEMENT_COUNT: _count(engagement),
-        Record.SPREAD: _spread(outcome),
-        Record.TREND: mean_of(few) - mean_of(others),
-        Record.NEWEST: outcome[0],
-        Record.FEW_MEAN: mean_of(few),
-        Record.FEW_MEDIAN: _median(few),
-        Record.BEST: np.fmax.reduce(outcome, axis=0),
-        Record.WORST: np.fmin.reduce(outcome, axis=0),
-    }
-    return np.array([columns[record] for record in Record])
-
-
-def _count(window: Floats) -> Floats:
-    return np.isfinite(window).sum(axis=0).astype(np.float64)
-
-
-def _total(window: Floats) -> Floats:
-    """Return the sum of the known values, added one by one: that of a post does not depend on the others."""
-    totals: Floats = np.where(np.isfinite(window), window, 0.0).cumsum(axis=0)
-    return totals[-1]
-
-
 def _median(window: Floats) -> Floats:
     ascending = np.sort(window, axis=0)  # nan comes last
     count = np.isfinite(window).sum(axis=0)
-    post = np.arange(window.shape[1])
-    return np.asarray((ascending[(count - 1) // 2, post] + ascending[count // 2, post]) / 2)
+    event = np.arange(window.shape[1])
+    return np.asarray((ascending[(count - 1) // 2, event] + ascending[count // 2, event]) / 2)
 
 
 def _spread(window: Floats) -> Floats:
     """Return the standard deviation, nan for fewer than two values."""
-    variance = mean_of((window - mean_of(window)) ** 2)
+    variance = _mean((window - _mean(window)) ** 2)
     return np.where(_count(window) > 1, np.sqrt(variance), np.nan)

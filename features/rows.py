@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.captions import Captions
-from features.columns import Floats, Ints, Posts
-from features.events import Earlier
+from features.columns import Column, Ints, Posts, choose
+from features.events import Earlier, Keys
 from features.fitted import Fitted
 from features.history import MOMENTUM_DAYS, History
+from features.lazy import Lazy
 from features.prior import shrunken
-from features.records import COUNTS, TOTALS
-from features.zones import local_offset_s
+from features.records import Record
+from features.zones import local_offsets_s
 
 
 @dataclass(frozen=True)
 class Rows:
     """Posts, the history before them, and what was fitted in training.
 
-    What several features read is worked out once, when it is first asked for.
+    What several features read is worked out once, when it is first asked for. A single post stands alone: as plain
+    numbers instead of arrays, with which the same expressions cost a tenth of what they cost with arrays of one.
 
     Attributes
     ----------
@@ -35,99 +39,124 @@ class Rows:
     fitted: Fitted
     known_until_s: Ints
 
-    @cached_property
+    @Lazy
+    def alone(self) -> bool:
+        """Whether there is a single post."""
+        return len(self.posts) == 1
+
+    def each(self, column: Sequence[Any] | NDArray[Any]) -> Column:
+        """Return a column, or an array over the posts, as it stands, or what it holds of the post that stands alone."""
+        if not self.alone:
+            return column
+        return column[..., 0].tolist() if isinstance(column, np.ndarray) else column[0]
+
+    def codes(self, keys: Keys, names: Sequence[object]) -> Column:
+        """Return the code of each post's name."""
+        return keys.code(names[0]) if self.alone else keys.codes(names)
+
+    @Lazy
+    def published_s(self) -> Column:
+        """Publication, in seconds since 1970-01-01 UTC."""
+        return self.each(self.posts.published_s)
+
+    @Lazy
+    def local_s(self) -> Column:
+        """Publication in seconds of the local time where the account lives, nan where its zone is not known."""
+        offsets_s = local_offsets_s(self.posts.country, self.posts.published_s)
+        return self.published_s + self.each(offsets_s)
+
+    @Lazy
+    def log_followers(self) -> Column:
+        """Natural log of one plus the followers."""
+        return self.each(np.log1p(self.posts.followers))
+
+    @Lazy
+    def population(self) -> Column:
+        """Code of the population, -1 for one never seen in training."""
+        return self.codes(self.fitted.codes["population"], self.populations)
+
+    @Lazy
+    def account(self) -> Column:
+        """Code of the account, -1 for one of which the history holds no post."""
+        return self.codes(self.history.accounts, self.posts.account)
+
+    @Lazy
+    def earlier_posts(self) -> Earlier:
+        """The account's posts before this one, mature or not."""
+        return self.history.posts.before(self.account, self.published_s)
+
+    @Lazy
+    def outcomes(self) -> Earlier:
+        """The account's known outcomes within the post's population."""
+        pairs = list(zip(self.posts.account, self.populations, strict=True))
+        codes = self.codes(self.history.account_populations, pairs)
+        return self.history.outcomes.before(codes, self.each(self.known_until_s))
+
+    @Lazy
+    def record(self) -> Record:
+        """The track record that `outcomes` amount to."""
+        return self.history.records.at(self.outcomes.position(1))
+
+    @Lazy
+    def latest_outcome(self) -> Column:
+        """Position among `History.any_outcomes` of the account's latest one in whatever population, -1 for none."""
+        return self.history.any_outcomes.before(self.account, self.each(self.known_until_s)).position(1)
+
+    @Lazy
+    def prior(self) -> Column:
+        """The log outcome expected from population and followers alone."""
+        return self.fitted.outcome_lines.at(self.population, self.log_followers)
+
+    @Lazy
+    def anchor(self) -> Column:
+        """Mean of the known log outcomes, shrunk towards the prior."""
+        return shrunken(self.record.total, self.record.known, self.prior, self.fitted.anchor_weight)
+
+    @Lazy
+    def engagement_anchor(self) -> Column:
+        """Mean of the known log engagement rates, shrunk towards their prior."""
+        prior = self.fitted.engagement_lines.at(self.population, self.log_followers)
+        record = self.record
+        return shrunken(record.engagement_total, record.engagements_known, prior, self.fitted.anchor_weight)
+
+    @Lazy
+    def sound_uses(self) -> tuple[Column, Column]:
+        """Uses of the post's sound in each of the `MOMENTUM_DAYS`; nan without a sound."""
+        codes = self.codes(self.history.sound_names, self.posts.sound)
+        earlier = self.history.sounds.before(codes, self.published_s)
+        silent = self.each([sound is None for sound in self.posts.sound])
+        long, short = (choose(silent, np.nan, earlier.within(days)) for days in MOMENTUM_DAYS)
+        return long, short
+
+    @Lazy
+    def hashtag_uses(self) -> tuple[Column, Column]:
+        """Uses of the post's most used hashtag in each of the `MOMENTUM_DAYS`.
+
+        They are 0 without a hashtag and nan where the caption is unknown.
+        """
+        names: list[str | None] = []
+        starts, sizes = [], []
+        for hashtags in self.captions.hashtags:
+            starts.append(len(names))
+            sizes.append(1 + len(hashtags))
+            names += (None, *hashtags)  # None was never used
+        codes = self.history.hashtag_names.codes(names)
+        earlier = self.history.hashtags.before(codes, self.posts.published_s.repeat(sizes))
+        uses = np.array([earlier.within(days) for days in MOMENTUM_DAYS])
+        long, short = self.each(self.captions.where_known(np.maximum.reduceat(uses, starts, axis=1)))
+        return long, short
+
+    @Lazy
     def captions(self) -> Captions:
         """The captions, taken apart."""
         return Captions(self.posts.caption)
 
-    @cached_property
-    def clocks_s(self) -> Floats:
-        """Publication in seconds of UTC and of local time, shape (2, posts); nan where the zone is not known."""
-        utc_s = self.posts.published_s
-        return np.array([utc_s, utc_s + local_offset_s(self.posts.country, utc_s)])
+    @Lazy
+    def characters(self) -> Column:
+        """How often each `Kind` of character occurs in the captions."""
+        return self.each(self.captions.counts)
 
-    @cached_property
-    def log_followers(self) -> Floats:
-        """Natural log of one plus the followers."""
-        return np.log1p(self.posts.followers)
-
-    @cached_property
-    def population_codes(self) -> Ints:
-        """Codes of the populations, -1 for one never seen in training."""
-        return self.fitted.codes("population", self.populations)
-
-    @cached_property
-    def account_codes(self) -> Ints:
-        """Codes of the accounts, -1 for one of which the history holds no post."""
-        return self.history.accounts.codes(self.posts.account)
-
-    @cached_property
-    def earlier_posts(self) -> Earlier:
-        """The account's posts before this one, mature or not."""
-        return self.history.posts.before(self.account_codes, self.posts.published_s)
-
-    @cached_property
-    def outcomes(self) -> Earlier:
-        """The account's known outcomes within the post's population."""
-        pairs = zip(self.posts.account, self.populations, strict=True)
-        codes = self.history.account_populations.codes(pairs)
-        return self.history.outcomes.before(codes, self.known_until_s)
-
-    @cached_property
-    def any_outcomes(self) -> Earlier:
-        """The account's known outcomes in whatever population."""
-        return self.history.any_outcomes.before(self.account_codes, self.known_until_s)
-
-    @cached_property
-    def records(self) -> Floats:
-        """The track record that `outcomes` amount to, shape (records, posts)."""
-        return self.history.records.take(self.outcomes.newest, axis=1)
-
-    @cached_property
-    def priors(self) -> Floats:
-        """Log outcome and log engagement rate expected from population and followers alone, shape (2, posts)."""
-        return self.fitted.priors(self.population_codes, self.log_followers)
-
-    @cached_property
-    def anchors(self) -> Floats:
-        """Means of the known log outcomes and engagement rates, shrunk towards the priors, shape (2, posts)."""
-        return shrunken(self.records[TOTALS], self.records[COUNTS], self.priors, self.fitted.anchor_weight)
-
-    @property
-    def prior(self) -> Floats:
-        """The log outcome expected from population and followers alone."""
-        return self.priors[0]
-
-    @property
-    def anchor(self) -> Floats:
-        """The account's anchor of log outcomes."""
-        return self.anchors[0]
-
-    @property
-    def engagement_anchor(self) -> Floats:
-        """The account's anchor of log engagement rates."""
-        return self.anchors[1]
-
-    @cached_property
-    def sound_uses(self) -> Floats:
-        """Uses of the post's sound in each of `MOMENTUM_DAYS`, shape (days, posts); nan without a sound."""
-        codes = self.history.sound_names.codes(self.posts.sound)
-        uses = self.history.sounds.before(codes, self.posts.published_s).within(MOMENTUM_DAYS)
-        return np.where([sound is None for sound in self.posts.sound], np.nan, uses)
-
-    @cached_property
-    def hashtag_uses(self) -> Floats:
-        """Uses of the post's most used hashtag in each of `MOMENTUM_DAYS`, shape (days, posts).
-
-        They are 0 without a hashtag and nan where the caption is unknown.
-        """
-        hashtags = self.captions.hashtags
-        sizes = np.array([len(each) for each in hashtags], dtype=np.int64)
-        uses = np.where(self.captions.unknown, np.nan, np.zeros((len(MOMENTUM_DAYS), 1)))
-        tagged = sizes.nonzero()[0]
-        if len(tagged):
-            codes = self.history.hashtag_names.codes([hashtag for each in hashtags for hashtag in each])
-            times_s = self.posts.published_s.repeat(sizes)
-            each_uses = self.history.hashtags.before(codes, times_s).within(MOMENTUM_DAYS)
-            uses[:, tagged] = np.maximum.reduceat(each_uses, (sizes.cumsum() - sizes)[tagged], axis=1)
-        return uses
+    @Lazy
+    def word_topics(self) -> Column:
+        """Place of each caption along each topic."""
+        return self.each(self.fitted.words.transform(self.captions))

@@ -45,9 +45,7 @@ class Seen:
         fresh = fresh.with_columns(_ordinal(fresh).alias("later"))
         earlier = kin.group_by(_KEY).agg(earlier=pl.len())
         fresh = fresh.join(earlier, on=_KEY, how="left")
-        fresh = fresh.select(
-            "at", *_MARK, revision=(pl.col("earlier").fill_null(0) + pl.col("later")).cast(pl.Int32)
-        )
+        fresh = fresh.select("at", *_MARK, revision=(pl.col("earlier").fill_null(0) + pl.col("later")).cast(pl.Int32))
         self._marks = pl.concat([self._marks, fresh.select(*_MARK)])
         return marks.join(fresh, on="at", how="left", maintain_order="left")["revision"]
 

@@ -31,9 +31,7 @@ def _absolute(path: Path) -> Path:
 
 def _address(uri: str) -> str:
     if "://" not in uri or uri.startswith("file:"):
-        raise ValueError(
-            "must be an address: sqlite:///folder/file.db, postgresql+psycopg://host/name or a server's"
-        )
+        raise ValueError("must be an address: sqlite:///folder/file.db, postgresql+psycopg://host/name or a server's")
     return uri
 
 
@@ -272,9 +270,7 @@ def _explain(error: ValidationError) -> str:
             lines.append(_unknown(name, _names()))
         elif problem["type"] != "default_factory_not_called":  # which follows from another problem
             value = "" if problem["type"] == "missing" else f" = {mask(str(problem['input']))}"
-            lines.append(
-                f"{name}{value}: {problem['msg'].removeprefix('Value error, ')}; set {_places_of(name)}"
-            )
+            lines.append(f"{name}{value}: {problem['msg'].removeprefix('Value error, ')}; set {_places_of(name)}")
     return "\n".join(lines)
 
 

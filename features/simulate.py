@@ -50,9 +50,7 @@ PARTS = (
     "unknown",
 )
 
-LABEL = pl.Schema(
-    {"platform": pl.String(), "account_id": pl.String(), "kind": pl.String(), "start": TIME, "end": TIME}
-)
+LABEL = pl.Schema({"platform": pl.String(), "account_id": pl.String(), "kind": pl.String(), "start": TIME, "end": TIME})
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,7 @@ class World:
                 f"cannot simulate {self}; give a seed of at least 0, accounts, 2 weeks and posts per week"
             )
         if not self.platforms or len(set(self.platforms)) < len(self.platforms):
-            raise SettingsError(
-                f"the world's platforms {self.platforms} are empty or repeated; name each once"
-            )
+            raise SettingsError(f"the world's platforms {self.platforms} are empty or repeated; name each once")
 
     @property
     def span(self) -> Span:
@@ -178,9 +174,7 @@ def draw_content(
     duration_s = draw_durations(rng, figures, is_video)
 
     days = span.days(calendar.published_s)
-    sounds, sound_momentum = draw_sounds(
-        stream(seed, platform, "sounds"), figures, platform, span, days, is_video
-    )
+    sounds, sound_momentum = draw_sounds(stream(seed, platform, "sounds"), figures, platform, span, days, is_video)
     rng = stream(seed, platform, "hashtags")
     hashtag, hashtag_momentum = ride(rng, draw_trends(rng, span), days, p.RIDES_HASHTAG)
     captions = write_captions(
@@ -261,20 +255,12 @@ def describe(truth: Truth) -> pl.DataFrame:
             "caption": truth.captions.texts,
             "duration_s": pl.Series(truth.content.duration_s).fill_nan(None),
             "sound_id": truth.sounds,
-            "language": [
-                place.language if told else None for place, told in zip(places, tells_language, strict=True)
-            ],
-            "country": [
-                place.country if told else None for place, told in zip(places, tells_country, strict=True)
-            ],
+            "language": [place.language if told else None for place, told in zip(places, tells_language, strict=True)],
+            "country": [place.country if told else None for place, told in zip(places, tells_country, strict=True)],
         },
         schema_overrides=dict(IMPORT),
     ).with_columns(
-        pl.when(length_s > SHORT_MOST_S)
-        .then(pl.lit("long"))
-        .when(length_s > 0)
-        .then(pl.lit("short"))
-        .alias("format")
+        pl.when(length_s > SHORT_MOST_S).then(pl.lit("long")).when(length_s > 0).then(pl.lit("short")).alias("format")
     )
 
 

@@ -72,9 +72,7 @@ def write_captions(
     draw = _draw(rng, len(languages), typical_words)
     texts = [
         _text(draw, post, VOCABULARIES[language], topic, tag)
-        for post, (language, topic, tag) in enumerate(
-            zip(languages, topics.tolist(), trend_tags, strict=True)
-        )
+        for post, (language, topic, tag) in enumerate(zip(languages, topics.tolist(), trend_tags, strict=True))
     ]
     return Captions(texts, _effect(draw, typical_words), draw.asks)
 
@@ -133,9 +131,7 @@ def _sentence(draw: _Draw, post: int, vocabulary: Vocabulary, topic: int) -> str
     number = int(draw.words[post])
     themes = vocabulary.topics[topic]
     chosen = zip(draw.picks[post, :number].tolist(), draw.on_topic[post, :number].tolist(), strict=True)
-    words = vocabulary.joint.join(
-        _one(themes if themed else vocabulary.common, pick) for pick, themed in chosen
-    )
+    words = vocabulary.joint.join(_one(themes if themed else vocabulary.common, pick) for pick, themed in chosen)
     if draw.quotes[post]:
         words = f'"{words}"'
     if draw.concept[post] >= 0:

@@ -94,9 +94,7 @@ TIKTOK = Figures(
     level_shift=0.0,  # assumption
     media_shares={"video": 1.0},
     media_effects={"video": 0.0},
-    lengths=(
-        Length(1.0, 19.0, 1.0, 3.0, 600.0),
-    ),  # 27 % below 10 s, 60 % below 30 s, 88 % below 60 s [Buffer 2025b]
+    lengths=(Length(1.0, 19.0, 1.0, 3.0, 600.0),),  # 27 % below 10 s, 60 % below 30 s, 88 % below 60 s [Buffer 2025b]
     duration_slope=(
         0.05,
         0.28,

@@ -127,9 +127,7 @@ def draw_followers(rng: np.random.Generator, figures: Figures, accounts: int) ->
     """Draw followers: log-normal, with a power law for the largest accounts [Cameron 2022]."""
     body = figures.followers_median * np.exp(figures.followers_spread * rng.standard_normal(accounts))
     above = rng.random(accounts)
-    tail_start = figures.followers_median * np.exp(
-        1.2816 * figures.followers_spread
-    )  # the body's 90th percentile
+    tail_start = figures.followers_median * np.exp(1.2816 * figures.followers_spread)  # the body's 90th percentile
     tail = tail_start * (above / p.TAIL_SHARE) ** (-1 / p.TAIL_EXPONENT)
     followers: Floats = np.where(above < p.TAIL_SHARE, tail, np.minimum(body, tail_start))
     return np.clip(followers, p.FOLLOWERS_SMALLEST, p.FOLLOWERS_LARGEST)
@@ -145,9 +143,7 @@ def draw_form(rng: np.random.Generator, spread: float, accounts: int, weeks: int
     return form
 
 
-def draw_calendar(
-    rng: np.random.Generator, accounts: Accounts, span: Span, offsets_hours: Floats
-) -> Calendar:
+def draw_calendar(rng: np.random.Generator, accounts: Accounts, span: Span, offsets_hours: Floats) -> Calendar:
     """Draw the publications: a Poisson process per account, thinned to its local day and week."""
     rhythm = np.outer(p.WEEKDAYS, p.HOURS)
     peak = rhythm.max() / rhythm.mean()

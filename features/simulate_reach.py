@@ -107,9 +107,7 @@ def duration(figures: Figures, duration_s: Floats, elapsed: Floats) -> Floats:
 def chance(rng: np.random.Generator, figures: Figures, posts: int) -> Floats:
     """What nothing explains: heavy-tailed noise [Miotto 2017] of the platform's residual spread."""
     unit = np.sqrt(p.RESIDUAL_FREEDOM / (p.RESIDUAL_FREEDOM - 2))
-    spreads: Floats = np.clip(
-        rng.standard_t(p.RESIDUAL_FREEDOM, posts) / unit, -p.RESIDUAL_BOUND, p.RESIDUAL_BOUND
-    )
+    spreads: Floats = np.clip(rng.standard_t(p.RESIDUAL_FREEDOM, posts) / unit, -p.RESIDUAL_BOUND, p.RESIDUAL_BOUND)
     return figures.residual_spread * spreads
 
 
@@ -133,9 +131,9 @@ def draw_suppressed(
     posts = np.bincount(calendar.account, minlength=number)
     able = np.flatnonzero(posts > p.SUPPRESSED_POSTS_BEFORE)
     chosen = np.sort(rng.permutation(able)[: round(share * number)])
-    first = p.SUPPRESSED_POSTS_BEFORE + (
-        rng.random(len(chosen)) * (posts[chosen] - p.SUPPRESSED_POSTS_BEFORE)
-    ).astype(np.int64)
+    first = p.SUPPRESSED_POSTS_BEFORE + (rng.random(len(chosen)) * (posts[chosen] - p.SUPPRESSED_POSTS_BEFORE)).astype(
+        np.int64
+    )
     days = rng.uniform(*p.SUPPRESSED_DAYS, len(chosen))
     deepest, mildest = np.log(p.SUPPRESSED_FACTORS)
     depth = rng.uniform(deepest, mildest, len(chosen))
@@ -149,9 +147,7 @@ def draw_suppressed(
     return effect, periods
 
 
-def draw_bursts(
-    rng: np.random.Generator, calendar: Calendar, span: Span
-) -> tuple[Floats, Bools, list[Episode]]:
+def draw_bursts(rng: np.random.Generator, calendar: Calendar, span: Span) -> tuple[Floats, Bools, list[Episode]]:
     """Draw viral posts, whose afterglow lifts the account's next posts for some days."""
     viral = rng.random(len(calendar)) < p.BURST_SHARE
     factor = p.BURST_SMALLEST * rng.random(len(calendar)) ** (-1 / p.BURST_EXPONENT)
@@ -197,13 +193,9 @@ def draw_counts(
     rest_grows = _relative(age_days, figures.engagement_half_life_days * stretch, figures.growth_shape)
     reach: Floats = np.minimum(np.exp(sum(effects.values())), figures.reach_largest)
     unusual = effects["chance"] + effects["burst"]
-    liking = (
-        likeability + p.ENGAGEMENT_POST_SPREAD * rng.standard_normal(posts) + p.ENGAGEMENT_DILUTION * unusual
-    )
+    liking = likeability + p.ENGAGEMENT_POST_SPREAD * rng.standard_normal(posts) + p.ENGAGEMENT_DILUTION * unusual
     expected = _expected(rng, figures, reach, liking, asks)
-    counts = {
-        name: _whole(rng, expected[name], views_grow if name == "views" else rest_grows) for name in expected
-    }
+    counts = {name: _whole(rng, expected[name], views_grow if name == "views" else rest_grows) for name in expected}
     if "views" in counts:  # nobody likes what they have not seen
         counts["likes"] = np.minimum(counts["likes"], counts["views"])
     return counts

@@ -59,8 +59,7 @@ def _lists(*lines: str) -> tuple[tuple[str, ...], ...]:
 VOCABULARIES = {
     "en": Vocabulary(
         common=_words(
-            "the and you for with this that my what how when all just to of is so we it today never "
-            "always really"
+            "the and you for with this that my what how when all just to of is so we it today never always really"
         ),
         topics=_lists(
             "pasta recipe dinner sauce kitchen bread",
@@ -83,8 +82,7 @@ VOCABULARIES = {
     ),
     "es": Vocabulary(
         common=_words(
-            "el la los una por para con que del cómo está más pero esta muy mi tu qué y de en hoy "
-            "nunca siempre"
+            "el la los una por para con que del cómo está más pero esta muy mi tu qué y de en hoy nunca siempre"
         ),
         topics=_lists(
             "receta cena salsa cocina pan arroz",
@@ -153,8 +151,7 @@ VOCABULARIES = {
     ),
     "fr": Vocabulary(
         common=_words(
-            "le les une des pour avec que est pas dans vous je c'est sur mon et la de du un qui "
-            "aujourd'hui jamais"
+            "le les une des pour avec que est pas dans vous je c'est sur mon et la de du un qui aujourd'hui jamais"
         ),
         topics=_lists(
             "recette dîner sauce cuisine pain",

@@ -150,9 +150,7 @@ def locked(root: Path, wait_s: float = WAIT_S) -> Iterator[None]:
         with filelock.FileLock(path, timeout=wait_s):
             yield
     except filelock.Timeout as error:
-        raise LockedError(
-            f"{path}: another process has been writing for {wait_s:g} s; try again later"
-        ) from error
+        raise LockedError(f"{path}: another process has been writing for {wait_s:g} s; try again later") from error
 
 
 class _Append:
@@ -221,9 +219,7 @@ def _check_chunk(chunk: pl.DataFrame) -> None:
             f"unexpected {sorted(found - expected)}, or in another order; read files with read_posts"
         )
     if holes := [name for name in REQUIRED if chunk[name].null_count()]:
-        raise SchemaError(
-            f"rows without {', '.join(holes)} cannot be stored; only posts to predict may lack them"
-        )
+        raise SchemaError(f"rows without {', '.join(holes)} cannot be stored; only posts to predict may lack them")
     unknown = chunk["platform"].unique().to_list()
     if strange := sorted(set(unknown) - set(Platform)):
         raise SchemaError(f"unknown platform {strange}; known are {', '.join(Platform)}")

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from features.columns import DEFAULT_SOURCE, Floats, Ints, Posts
+from features.captions import hashtags_of
+from features.columns import DEFAULT_SOURCE, FAR_S, Floats, Ints, Posts
 from features.events import DAY_S, Keys
 from features.history import History, post_table
 from features.schema import ENGAGEMENT, PRIMARY, Platform
@@ -54,7 +55,8 @@ def primary_log(known: pl.DataFrame, look: str = "") -> Floats:
     """Return log1p of the primary count at a look: the last mature one, or the first with ``look="first_"``."""
     if known.is_empty():
         return np.empty(0)
-    return np.log1p(known[look + PRIMARY[_platform(known)]].cast(pl.Float64).to_numpy())
+    count = known[look + PRIMARY[_platform(known)]].cast(pl.Float64).to_numpy()
+    return np.asarray(np.log1p(count))
 
 
 def engagement_log(known: pl.DataFrame, look: str = "") -> Floats:
@@ -67,15 +69,15 @@ def engagement_log(known: pl.DataFrame, look: str = "") -> Floats:
         return known[name if name == "followers" else look + name].cast(pl.Float64).to_numpy()
 
     reactions = np.sum([count(part) for part in rate.parts], axis=0)
-    return np.log((reactions + 1) / (count(rate.base) + 1))
+    return np.asarray(np.log((reactions + 1) / (count(rate.base) + 1)))
 
 
 def history_of(known: pl.DataFrame) -> History:
     """Return the history that a frame of `known_posts` amounts to."""
     posts = Posts.from_frame(known)
     return History(
-        post_table(posts, populations(posts)).with_columns(
-            known_s=known["known_at"].dt.epoch("s"),
+        post_table(posts, populations(posts), hashtags_of(posts.caption)).with_columns(
+            known_s=known["known_at"].dt.epoch("s").clip(-FAR_S, FAR_S),
             outcome=pl.Series(primary_log(known, "first_")).fill_nan(None),
             engagement=pl.Series(engagement_log(known, "first_")).fill_nan(None),
         )

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from features.catalogue import feature
-from features.columns import Floats
+from features.columns import Column, choose
 from features.events import WINDOW
 from features.rows import Rows
 
-_STEPS_BACK = np.array([1, 5, 20])
-_DAYS = np.array([1, 7])
+
+@feature("tempo")
+def hours_since_previous(rows: Rows) -> Column:
+    """Hours since the account's previous post, mature or not."""
+    return _hours_since(rows, 1)
 
 
-@feature(
-    "tempo",
-    hours_since_previous="Hours since the account's previous post, mature or not.",
-    hours_since_fifth="Hours since the account's fifth post before this one.",
-    hours_since_twentieth="Hours since the account's twentieth post before this one.",
-)
-def hours_since(rows: Rows) -> Floats:
-    """Hours since earlier posts of the account."""
-    earlier_s = rows.history.posts.values["published_s"][rows.earlier_posts.back(_STEPS_BACK)]
-    return (rows.posts.published_s - earlier_s) / 3600
+@feature("tempo")
+def hours_since_fifth(rows: Rows) -> Column:
+    """Hours since the account's fifth post before this one."""
+    return _hours_since(rows, 5)
 
 
-@feature(
-    "tempo",
-    posts_last_day="The account's posts in the 24 hours before, up to 20.",
-    posts_last_week="The account's posts in the seven days before, up to 20.",
-)
-def posts_within(rows: Rows) -> Floats:
-    """Posts of the account in the last days, as many as a snapshot holds."""
-    return np.minimum(rows.earlier_posts.within(_DAYS), WINDOW)
+@feature("tempo")
+def hours_since_twentieth(rows: Rows) -> Column:
+    """Hours since the account's twentieth post before this one."""
+    return _hours_since(rows, 20)
+
+
+@feature("tempo")
+def posts_last_day(rows: Rows) -> Column:
+    """The account's posts in the 24 hours before, up to 20."""
+    return _posts_within(rows, 1)
+
+
+@feature("tempo")
+def posts_last_week(rows: Rows) -> Column:
+    """The account's posts in the seven days before, up to 20."""
+    return _posts_within(rows, 7)
+
+
+def _hours_since(rows: Rows, nth: int) -> Column:
+    earlier_s = rows.history.posts.values["published_s"][rows.earlier_posts.position(nth)]
+    return (rows.published_s - earlier_s) / 3600
+
+
+def _posts_within(rows: Rows, days: int) -> Column:
+    posts = rows.earlier_posts.within(days)
+    return choose(posts < WINDOW, posts, WINDOW)

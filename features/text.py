@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from features.captions import Kind
-from features.catalogue import feature
-from features.columns import Floats
+from features.catalogue import Compute, feature
+from features.columns import Column, choose
 from features.language import language_codes
 from features.rows import Rows
 from features.words import TOPICS
@@ -16,58 +16,87 @@ LINK_PHRASE = "link in bio"
 
 
 @feature("text")
-def caption_length(rows: Rows) -> Floats:
+def caption_length(rows: Rows) -> Column:
     """Characters in the caption."""
-    return rows.captions.lengths
+    return rows.each([np.nan if text is None else len(text) for text in rows.posts.caption])
 
 
 @feature("text")
-def caption_words(rows: Rows) -> Floats:
+def caption_words(rows: Rows) -> Column:
     """Words, numbers and hashtags in the caption."""
-    return np.where(rows.captions.unknown, np.nan, [len(words) for words in rows.captions.words])
-
-
-@feature(
-    "text",
-    caption_lines="Line breaks in the caption.",
-    digit_count="Digits in the caption.",
-    hashtag_count="Hash signs in the caption.",
-    mention_count="Accounts mentioned with @ in the caption.",
-    question_count="Question marks in the caption, those of other scripts included.",
-    exclamation_count="Exclamation marks in the caption.",
-    emoji_count="Emoji in the caption.",
-)
-def characters(rows: Rows) -> Floats:
-    """How often signs occur, in the order of `Kind`."""
-    return rows.captions.counts[Kind.LINE_BREAK : Kind.EMOJI + 1]
+    return rows.each(rows.captions.measure(lambda _, words: len(words)))
 
 
 @feature("text")
-def capital_share(rows: Rows) -> Floats:
+def caption_lines(rows: Rows) -> Column:
+    """Line breaks in the caption."""
+    return rows.characters[Kind.LINE_BREAK]
+
+
+@feature("text")
+def hashtag_count(rows: Rows) -> Column:
+    """Hash signs in the caption."""
+    return rows.characters[Kind.HASH]
+
+
+@feature("text")
+def mention_count(rows: Rows) -> Column:
+    """Accounts mentioned with @ in the caption."""
+    return rows.characters[Kind.AT]
+
+
+@feature("text")
+def emoji_count(rows: Rows) -> Column:
+    """Emoji in the caption."""
+    return rows.characters[Kind.EMOJI]
+
+
+@feature("text")
+def question_count(rows: Rows) -> Column:
+    """Question marks in the caption, those of other scripts included."""
+    return rows.characters[Kind.QUESTION]
+
+
+@feature("text")
+def exclamation_count(rows: Rows) -> Column:
+    """Exclamation marks in the caption."""
+    return rows.characters[Kind.EXCLAMATION]
+
+
+@feature("text")
+def digit_count(rows: Rows) -> Column:
+    """Digits in the caption."""
+    return rows.characters[Kind.DIGIT]
+
+
+@feature("text")
+def capital_share(rows: Rows) -> Column:
     """Capital letters among the letters of the caption; unknown without letters."""
-    counts, letters = rows.captions.counts, rows.captions.letters
-    capitals = counts[Kind.CAPITAL] + counts[Kind.CYRILLIC_CAPITAL]
-    return np.asarray(capitals / np.where(letters > 0, letters, np.nan))
+    letters = rows.characters[Kind.LETTER] + rows.characters[Kind.CAPITAL]
+    return rows.characters[Kind.CAPITAL] / choose(letters > 0, letters, np.nan)
 
 
 @feature("text")
-def has_link(rows: Rows) -> Floats:
+def has_link(rows: Rows) -> Column:
     """1 when the caption points to a link, else 0."""
-    captions = zip(rows.captions.words, rows.captions.folded, strict=True)
-    links = [not LINK_WORDS.isdisjoint(words) or LINK_PHRASE in text for words, text in captions]
-    return np.where(rows.captions.unknown, np.nan, links)
+    return rows.each(rows.captions.measure(_has_link))
 
 
 @feature("text")
-def caption_language(rows: Rows) -> Floats:
+def caption_language(rows: Rows) -> Column:
     """Code of the language: as stated with the post, else guessed from the script and the commonest words."""
-    return language_codes(rows.posts.language, rows.captions)
+    return rows.each(language_codes(rows.posts.language, rows.captions))
 
 
-@feature(
-    "words",
-    **{f"word_topic_{n:02d}": f"Place of the caption's words along latent topic {n}." for n in range(TOPICS)},
-)
-def word_topics(rows: Rows) -> Floats:
-    """Place of each caption in the topic space."""
-    return rows.fitted.words.transform(rows.captions)
+def _has_link(folded: str, words: list[str]) -> bool:
+    return LINK_PHRASE in folded or not LINK_WORDS.isdisjoint(words)
+
+
+def _word_topic(topic: int) -> Compute:
+    return lambda rows: rows.word_topics[topic]
+
+
+for _topic in range(TOPICS):
+    feature("words", f"word_topic_{_topic:02d}", f"Place of the caption's words along latent topic {_topic}.")(
+        _word_topic(_topic)
+    )

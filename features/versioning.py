@@ -74,9 +74,7 @@ def _dvc(folder: Path, *arguments: str) -> None:
     if done.returncode:
         command = " ".join(("dvc", *arguments))
         said = (done.stderr or done.stdout).strip()
-        raise VersioningError(
-            f"`{command}` failed in {folder}: {said}\nmend that, then run the command again there"
-        )
+        raise VersioningError(f"`{command}` failed in {folder}: {said}\nmend that, then run the command again there")
 
 
 def _read(data: Path) -> dict[str, Any]:
@@ -85,9 +83,7 @@ def _read(data: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
     except yaml.YAMLError as error:
-        raise VersioningError(
-            f"{path}: not YAML ({error}); restore it, or delete it to track anew"
-        ) from error
+        raise VersioningError(f"{path}: not YAML ({error}); restore it, or delete it to track anew") from error
     return content if isinstance(content, dict) else {}
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.captions import Captions
+from features.captions import Captions, in_parts
 from features.columns import Floats, Texts
 from features.lexicon import Lexicon
 
@@ -38,16 +38,15 @@ class WordTopics:
     @classmethod
     def fit(cls, captions: Texts, *, seed: int) -> WordTopics:
         """Learn topics from the known captions of the training rows; none when they share too few words."""
-        documents = [words for words in Captions(captions).words if words]
-        counts = Counter(chain.from_iterable(map(set, documents)))
-        common = sorted((word for word in counts if counts[word] >= MIN_POSTS), key=lambda w: (-counts[w], w))
-        words = tuple(common[:MAX_WORDS])
-        if min(len(words), len(documents)) <= TOPICS:
+        uses = _common_words(captions)
+        known = sum(caption is not None for caption in captions)
+        if min(len(uses), known) <= TOPICS:
             return cls.empty()
-        rarity = np.log((1 + len(documents)) / (1 + np.array([counts[word] for word in words]))) + 1
-        positions = Lexicon(words, np.zeros((0, len(words)))).positions(documents)
+        rarity = np.log((1 + known) / (1 + np.array(list(uses.values())))) + 1
+        words = Lexicon(tuple(uses), np.zeros((TOPICS, len(uses))))
+        positions = list(chain.from_iterable(words.positions(part.words) for part in in_parts(captions)))
         places = rarity * _leading_directions(_weighted(positions, rarity), seed)
-        return cls(Lexicon(words, np.round(places, 8)))
+        return cls(Lexicon(tuple(uses), np.round(places, 8)))
 
     @classmethod
     def empty(cls) -> WordTopics:
@@ -60,8 +59,9 @@ class WordTopics:
         A caption's words count once each and its vector is scaled by their number, so that long captions do not
         stand out by length alone.
         """
-        sums, sizes = self.vocabulary.sums(self.vocabulary.positions(captions.words))
-        return np.where(captions.unknown, np.nan, sums / np.sqrt(np.maximum(sizes, 1)))
+        positions = self.vocabulary.positions(captions.words)
+        scale = [max(len(each), 1) ** -0.5 for each in positions]
+        return captions.where_known(self.vocabulary.sums(positions) * scale)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads: plain JSON."""
@@ -73,12 +73,21 @@ class WordTopics:
         return cls(Lexicon(tuple(data["vocabulary"]), np.array(data["loadings"]).reshape(TOPICS, -1)))
 
 
+def _common_words(captions: Texts) -> dict[str, int]:
+    """Return the words that are learned, the commonest first, and how many captions hold each."""
+    uses: Counter[str] = Counter()
+    for part in in_parts(captions):
+        uses.update(chain.from_iterable(map(set, part.words)))
+    common = sorted((word for word in uses if uses[word] >= MIN_POSTS), key=lambda word: (-uses[word], word))
+    return {word: uses[word] for word in common[:MAX_WORDS]}
+
+
 def _weighted(positions: Sequence[Sequence[int]], rarity: Floats) -> csr_matrix:
     """Return one row per caption: the rarity of its words, scaled by their number."""
     from scipy.sparse import csr_matrix
 
     sizes = np.array([len(each) for each in positions])
-    columns = np.array(list(chain.from_iterable(positions)), dtype=np.int64)
+    columns = np.array(list(chain.from_iterable(positions)), dtype=np.int64) - 1
     scale = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     return csr_matrix((rarity[columns] * scale, columns, offsets), shape=(len(sizes), len(rarity)))

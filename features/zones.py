@@ -6,9 +6,7 @@ from datetime import datetime
 from functools import cache
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
-from features.columns import Floats, Ints, Texts
+from features.columns import Ints, Texts
 
 _UNKNOWN = float("nan")
 
@@ -34,11 +32,10 @@ ONE_ZONE = {
 """Countries (ISO 3166-1) whose people live in one time zone; elsewhere local time is not known from the country."""
 
 
-def local_offset_s(countries: Texts, times_s: Ints) -> Floats:
-    """Return the offset of local time from UTC in seconds, nan where the zone is not known from the country."""
+def local_offsets_s(countries: Texts, times_s: Ints) -> list[float]:
+    """Return offsets of local time from UTC in seconds, nan where the zone is not known from the country."""
     pairs = zip(countries, times_s.tolist(), strict=True)
-    offsets = [_offset_s(country.upper(), time_s) if country else _UNKNOWN for country, time_s in pairs]
-    return np.array(offsets, dtype=np.float64)
+    return [_offset_s(country.upper(), time_s) if country else _UNKNOWN for country, time_s in pairs]
 
 
 def _offset_s(country: str, time_s: int) -> float:

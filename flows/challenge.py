@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,19 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from features.columns import Ints
+from features.errors import BundleError, NotEnoughDataError
 from flows.job import Job, Outcome, whoami
 from registry.bundle import Bundle
 from registry.candidate import evidence_against, evidence_of_first, holdout_hash, pack
 from registry.decision import Decision, decide
-from registry.description import Described, data_words, run_parameters, version_tags, write_description
+from registry.description import Described, data_words, measured, run_parameters, version_tags, write_description
 from registry.gate import Comparison, Evidence
 from registry.ledger import Row
 from registry.loading import Loaded, load
 from registry.promotion import Candidate, settle
 from registry.semver import Change, next_semver
 from registry.tracking import experiment_of
-from training.evaluate import Scored
+from training.evaluate import Ladder, Scored
 from training.examples import Examples
+from training.held_out import held_out_accounts
 from training.performance_model import PerformanceModel
 from training.recipe import Recipe
 from training.report import Report, coverage_levels, report_on
@@ -39,7 +42,8 @@ class Champion:
     @property
     def model(self) -> PerformanceModel:
         """The fitted model."""
-        assert isinstance(self.loaded.model, PerformanceModel)  # noqa: S101  # narrows the type: one family so far
+        if not isinstance(self.loaded.model, PerformanceModel):
+            raise BundleError(f"{self.row.model} is no performance model; train one: clipcast run weekly")
         return self.loaded.model
 
     @property
@@ -50,11 +54,10 @@ class Champion:
 
 def champion_of(job: Job) -> Champion | None:
     """Open the platform's champion, None before the first promotion."""
-    registry = job.registry
-    row = registry.ledger.champion(job.name)
+    row = job.registry.ledger.champion(job.name)
     if row is None:
         return None
-    bundle = registry.bundle_of(row)
+    bundle = job.registry.bundle_of(row)
     return Champion(row, load(bundle.folder, bundle.sha256))
 
 
@@ -70,24 +73,41 @@ class Trained:
         The fit to the rows before the judged ones.
     served
         The fit to all mature rows.
+    unseen
+        The ladder on accounts never seen, where there are enough of them.
+    seconds
+        How long the fits and the judging took.
     """
 
     recipe: Recipe
     trials: int
+    split: Split
     evaluated: PerformanceModel
     served: PerformanceModel
     report: Report
-    split: Split
+    unseen: Ladder | None
+    seconds: float
 
 
 def train(job: Job, examples: Examples, split: Split, recipe: Recipe, trials: int) -> Trained:
     """Fit a recipe to the rows before the holdout and judge it there, then fit it to all rows."""
+    started = datetime.now(UTC)
     job.watcher.say("fitting and judging on the holdout")
     evaluated = job.task.fit(recipe, examples, split.train)
     report = judge(job, evaluated, examples, split)
+    unseen = _unseen(job, evaluated, recipe, examples, split)
     job.watcher.say("fitting to all mature posts")
     served = job.task.fit(recipe, examples, every_row(examples))
-    return Trained(recipe, trials, evaluated, served, report, split)
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    return Trained(recipe, trials, split, evaluated, served, report, unseen, seconds)
+
+
+def _unseen(job: Job, evaluated: PerformanceModel, recipe: Recipe, examples: Examples, split: Split) -> Ladder | None:
+    try:
+        return held_out_accounts(evaluated, recipe, examples, split.train, replicates=job.settings.gate.replicates)
+    except NotEnoughDataError as error:
+        job.watcher.say(f"accounts never seen are not measured: {error}")
+        return None
 
 
 def judge(job: Job, model: PerformanceModel, examples: Examples, split: Split) -> Report:
@@ -100,145 +120,147 @@ def every_row(examples: Examples) -> Ints:
     return np.arange(len(examples), dtype=np.int64)
 
 
-def challenge(job: Job, examples: Examples, trained: Trained, champion: Champion | None, change: Change) -> Outcome:
-    """Let the gate decide about a candidate, register it, and carry the decision out.
+@dataclass(frozen=True)
+class Challenge:
+    """A candidate before the gate.
 
-    A first candidate that is worse than the account anchor is refused, and the anchor itself goes through instead.
+    Attributes
+    ----------
+    champion
+        Whom it challenges; None where nothing is in production yet.
+    change
+        How it differs from the champion.
+    instead_of
+        The refusal of a model in whose place the account anchor is sent.
     """
-    started = datetime.now(UTC)
-    uses = job.registry.ledger.count_holdout_use(job.name, holdout_hash(examples, trained.split.judge), job.key)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        served = pack(trained.served, trained.recipe, examples, every_row(examples), job.data_hash, folder / "served")
-        evaluated = pack(
-            trained.evaluated,
-            trained.recipe,
-            examples,
-            trained.split.train,
-            job.data_hash,
-            folder / "evaluated",
+
+    job: Job
+    examples: Examples
+    trained: Trained
+    champion: Champion | None
+    change: Change
+    instead_of: Decision | None = None
+
+    def settle(self) -> Outcome:
+        """Let the gate decide, register the candidate, and carry the decision out.
+
+        A first candidate that is worse than the account anchor is refused, and the anchor itself is sent instead.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            served = self._pack(self.trained.served, every_row(self.examples), folder / "served")
+            evaluated = self._pack(self.trained.evaluated, self.trained.split.train, folder / "evaluated")
+            self.job.watcher.say("deciding")
+            decision = self._decide(served)
+            outcome = self._carry_out(decision, served, evaluated, folder / "artifacts")
+        return self._with_anchor(decision).settle() if decision.ship_anchor else outcome
+
+    @property
+    def _key(self) -> str:
+        """Names the candidate within its run, so that an interrupted run finds what it wrote."""
+        return f"{self.job.key}/{self.trained.recipe.digest}"
+
+    def _pack(self, model: PerformanceModel, rows: Ints, folder: Path) -> Bundle:
+        return pack(model, self.trained.recipe, self.examples, rows, self.job.data_hash, folder)
+
+    def _decide(self, served: Bundle) -> Decision:
+        decision = decide(self._evidence(served), self.job.rules.gate)
+        if self.instead_of and decision.promote:
+            return replace(decision, reason=self.instead_of.for_anchor().reason)
+        return decision
+
+    def _evidence(self, served: Bundle) -> Evidence:
+        judged = self.trained.split.judge
+        holdout = holdout_hash(self.examples, judged)
+        uses = self.job.registry.ledger.count_holdout_use(self.job.name, holdout, self.job.key)
+        if self.champion is None:
+            return evidence_of_first(served, self.trained.report, uses)
+        return evidence_against(
+            Comparison.REFRESH if self.change is Change.REFRESH else Comparison.REPLACE,
+            self.champion.loaded,
+            self._champion_scored(self.champion),
+            served,
+            self.trained.report.model,
+            self.examples,
+            judged,
+            self.job.rules,
+            uses=uses,
         )
-        job.watcher.say("deciding")
-        evidence = _evidence(job, examples, trained, champion, change, served, uses)
-        decision = decide(evidence, job.rules.gate)
-        outcome = _carry_out(job, examples, trained, champion, change, decision, served, evaluated, started, folder)
-    if decision.ship_anchor and trained.recipe.estimator != "anchor":
-        anchor = replace(trained.recipe, estimator="anchor", parameters={})
-        return challenge(job, examples, train(job, examples, trained.split, anchor, 0), champion, change)
-    return outcome
 
+    def _champion_scored(self, champion: Champion) -> Scored:
+        """Score the champion: its own bundle in a refresh, in a replace its recipe on the challenger's rows."""
+        job, split = self.job, self.trained.split
+        if self.change is Change.REFRESH:
+            return judge(job, champion.model, self.examples, split).model
+        if champion.recipe == self.trained.recipe:
+            job.watcher.say("the search found no better recipe than the champion's")
+            return self.trained.report.model
+        job.watcher.say("fitting the champion's recipe to the same rows")
+        return judge(job, job.task.fit(champion.recipe, self.examples, split.train), self.examples, split).model
 
-def _evidence(
-    job: Job,
-    examples: Examples,
-    trained: Trained,
-    champion: Champion | None,
-    change: Change,
-    served: Bundle,
-    uses: int,
-) -> Evidence:
-    if champion is None:
-        return evidence_of_first(served, trained.report, uses)
-    comparison = Comparison.REFRESH if change is Change.REFRESH else Comparison.REPLACE
-    return evidence_against(
-        comparison,
-        champion.loaded,
-        _champion_scored(job, examples, trained, champion, comparison),
-        served,
-        trained.report.model,
-        examples,
-        trained.split.judge,
-        job.rules,
-        uses=uses,
-    )
+    def _carry_out(self, decision: Decision, served: Bundle, evaluated: Bundle, artifacts: Path) -> Outcome:
+        """Describe and register the candidate, and enter the decision in the ledger with all that follows."""
+        job = self.job
+        semver = next_semver(job.tracking.highest_semver(job.name), self.change)
+        described = self._described(decision, semver)
+        card = write_description(described, job.settings.cards_dir / job.name / semver)
+        metrics = {**measured(described), "training_s": self.trained.seconds}
+        tags = {**version_tags(described), "flow": job.flow, "logical_date": job.day.isoformat()}
+        shutil.copytree(card.parent, artifacts / "card")
+        shutil.copytree(evaluated.folder, artifacts / "evaluated")
+        run_id = job.tracking.log_run(
+            experiment_of(str(job.platform)),
+            f"{job.flow} {job.day.isoformat()} {self.trained.recipe.estimator}",
+            run_parameters(described),
+            metrics,
+            tags,
+            artifacts,
+            run_key=self._key,
+            started=job.started,
+        )
+        version = job.tracking.register(job.name, served.folder, run_id, tags, decision.reason)
+        row = settle(
+            job.registry,
+            Candidate(job.name, semver, served.folder, data_words(described), version, metrics),
+            decision,
+            expected_head=None if self.champion is None else self.champion.row.version,
+            who=whoami(),
+            logical_date=job.day,
+            run_key=self._key,
+        )
+        return Outcome(
+            platform=str(job.platform),
+            verdict=str(row.kind),
+            reason=row.reason,
+            version=version,
+            semver=semver,
+            metrics=metrics,
+            ladder=self.trained.report.ladder.to_dict(),
+            card=str(card),
+        )
 
+    def _described(self, decision: Decision, semver: str) -> Described:
+        job, trained, judged = self.job, self.trained, self.trained.split.judge
+        return Described(
+            name=job.name,
+            semver=semver,
+            recipe=trained.recipe,
+            model=trained.served,
+            examples=self.examples,
+            rows=every_row(self.examples),
+            judged=judged,
+            report=trained.report,
+            levels=coverage_levels(job.task, trained.evaluated, self.examples, judged),
+            decision=decision,
+            holdout_uses=decision.evidence.holdout_uses,
+            data_hash=job.data_hash,
+            trials=trained.trials,
+            maturity_days=job.settings.outcome.maturity_days,
+            horizon_days=job.settings.outcome.horizon_days,
+            unseen=trained.unseen,
+        )
 
-def _champion_scored(
-    job: Job, examples: Examples, trained: Trained, champion: Champion, comparison: Comparison
-) -> Scored:
-    """Score the champion: its own bundle in a refresh, in a replace its recipe on the challenger's rows."""
-    if comparison is Comparison.REFRESH:
-        return judge(job, champion.model, examples, trained.split).model
-    if champion.recipe == trained.recipe:
-        return trained.report.model
-    job.watcher.say("fitting the champion's recipe to the same rows")
-    return judge(job, job.task.fit(champion.recipe, examples, trained.split.train), examples, trained.split).model
-
-
-def _carry_out(
-    job: Job,
-    examples: Examples,
-    trained: Trained,
-    champion: Champion | None,
-    change: Change,
-    decision: Decision,
-    served: Bundle,
-    evaluated: Bundle,
-    started: datetime,
-    folder: Path,
-) -> Outcome:
-    registry = job.registry
-    semver = next_semver(job.tracking.highest_semver(job.name), change)
-    described = _described(job, examples, trained, decision, semver)
-    card = write_description(described, job.settings.cards_dir / job.name / semver)
-    metrics = trained.report.metrics()
-    tags = {**version_tags(described), "flow": job.flow, "logical_date": job.day.isoformat()}
-    run_id = job.tracking.log_run(
-        experiment_of(str(job.platform)),
-        f"{job.flow} {job.day.isoformat()} {trained.recipe.estimator}",
-        run_parameters(described),
-        metrics,
-        tags,
-        _artifacts(card.parent, evaluated, folder / "artifacts"),
-        run_key=f"{job.key}/{trained.recipe.digest}",
-        started=started,
-    )
-    version = job.tracking.register(job.name, served.folder, run_id, tags, decision.reason)
-    row = settle(
-        registry,
-        Candidate(job.name, semver, served.folder, data_words(described), version, metrics),
-        decision,
-        expected_head=None if champion is None else champion.row.version,
-        who=whoami(),
-        logical_date=job.day,
-        run_key=f"{job.key}/{trained.recipe.digest}",
-    )
-    return Outcome(
-        platform=str(job.platform),
-        verdict=str(row.kind),
-        reason=row.reason,
-        version=version,
-        semver=semver,
-        metrics=metrics,
-        ladder=trained.report.ladder.to_dict(),
-        card=str(card),
-    )
-
-
-def _described(job: Job, examples: Examples, trained: Trained, decision: Decision, semver: str) -> Described:
-    return Described(
-        name=job.name,
-        semver=semver,
-        recipe=trained.recipe,
-        model=trained.served,
-        examples=examples,
-        rows=every_row(examples),
-        judged=trained.split.judge,
-        report=trained.report,
-        levels=coverage_levels(job.task, trained.evaluated, examples, trained.split.judge),
-        decision=decision,
-        holdout_uses=decision.evidence.holdout_uses,
-        data_hash=job.data_hash,
-        trials=trained.trials,
-        maturity_days=job.settings.outcome.maturity_days,
-        horizon_days=job.settings.outcome.horizon_days,
-    )
-
-
-def _artifacts(card: Path, evaluated: Bundle, folder: Path) -> Path:
-    """Put what a run shows beside its numbers into one folder: the card, its pictures, the evaluated fit."""
-    import shutil
-
-    shutil.copytree(card, folder / "card")
-    shutil.copytree(evaluated.folder, folder / "evaluated")
-    return folder
+    def _with_anchor(self, refused: Decision) -> Challenge:
+        anchor = replace(self.trained.recipe, estimator="anchor", parameters={})
+        trained = train(self.job, self.examples, self.trained.split, anchor, 0)
+        return replace(self, trained=trained, instead_of=refused)

@@ -23,7 +23,8 @@ SMALL = {
 }
 """Budgets of the demonstration, so that it ends in minutes; `params.yaml` holds those of real runs."""
 
-LAST_DAY = World().end.date() - timedelta(days=1)
+WORLD = World(accounts=100, weeks=20)
+LAST_DAY = WORLD.end.date() - timedelta(days=1)
 WEEKS = (LAST_DAY - timedelta(days=7), LAST_DAY)
 
 
@@ -37,9 +38,8 @@ def run_demo(folder: Path, console: Console) -> None:
     os.environ.update(SMALL)
     os.environ["CLIPCAST_HOME"] = str(folder.absolute() / "workspace")
     os.environ["CLIPCAST_DATA"] = str(folder.absolute() / "data")
-    world = World()
     console.rule("1. Simulated posts")
-    import_sample(world.seed, world.accounts, world.weeks, console)
+    import_sample(WORLD.seed, WORLD.accounts, WORLD.weeks, console)
     outcomes: list[dict[str, Any]] = []
     for number, day in enumerate(WEEKS, start=2):
         console.rule(f"{number}. Weekly retraining as of {day.isoformat()}")

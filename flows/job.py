@@ -59,6 +59,7 @@ class Job:
     day: date
     settings: Settings
     watcher: Watcher = field(default_factory=Watcher)
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def name(self) -> str:

@@ -24,6 +24,7 @@ from flows.progress import watcher_of
 from flows.refresh import refresh
 from flows.retrain import retrain
 from flows.review import review
+from flows.running import sentence
 from registry.tracking import Tracking
 from training.tune import open_storage
 
@@ -81,7 +82,7 @@ def run_platform(name: str, platform: str, day: str) -> dict[str, Any]:
         log.write_text(traceback.format_exc(), encoding="utf-8")
         job.watcher.say(f"failed; the traceback is in {log}")
         raise
-    job.watcher.say(f"{outcome.verdict}: {outcome.reason}")
+    job.watcher.say(sentence(outcome.to_dict()))
     return outcome.to_dict()
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from features.columns import Ints
-from flows.challenge import Champion, challenge, champion_of, train
+from flows.challenge import Challenge, Champion, champion_of, train
 from flows.job import Job, Outcome
 from registry.semver import Change
 from training.examples import Examples
@@ -29,7 +29,7 @@ def refresh(job: Job) -> Outcome:
             f"no post has matured since {champion.loaded.bundle.meta['trained_through']}",
         )
     trained = train(job, examples, split, champion.recipe, 0)
-    return challenge(job, examples, trained, champion, Change.REFRESH)
+    return Challenge(job, examples, trained, champion, Change.REFRESH).settle()
 
 
 def newest_half(examples: Examples, unseen: Ints, embargo_days: float) -> Split | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.challenge import Champion, challenge, champion_of, train
+from flows.challenge import Challenge, Champion, champion_of, train
 from flows.job import Job, Outcome
 from registry.semver import Change
 from training.examples import Examples
@@ -19,7 +19,7 @@ def retrain(job: Job) -> Outcome:
     champion = champion_of(job)
     tuned = search(job, examples, split, champion, "lightgbm", job.settings.training.trials)
     trained = train(job, examples, split, tuned.recipe, len(tuned.trials))
-    return challenge(job, examples, trained, champion, change_of(examples, champion))
+    return Challenge(job, examples, trained, champion, change_of(examples, champion)).settle()
 
 
 def sealed(job: Job, examples: Examples) -> Split:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.challenge import challenge, champion_of, train
+from flows.challenge import Challenge, champion_of, train
 from flows.job import Job, Outcome
 from flows.retrain import change_of, sealed, search
 from training.ladder import markdown_table
@@ -25,7 +25,7 @@ def review(job: Job) -> Outcome:
     path = write_review(job, found, winner)
     job.watcher.say(f"compared {', '.join(COMPARED)}: {winner.recipe.estimator} errs least; written to {path}")
     trained = train(job, examples, split, winner.recipe, len(winner.trials))
-    return challenge(job, examples, trained, champion, change_of(examples, champion))
+    return Challenge(job, examples, trained, champion, change_of(examples, champion)).settle()
 
 
 def write_review(job: Job, found: dict[str, Tuned], winner: Tuned) -> Path:

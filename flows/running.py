@@ -65,8 +65,15 @@ def outcomes_of(name: str, platforms: list[str] | None, day: date | None, consol
 
 
 def print_outcome(outcome: dict[str, Any], console: Console) -> None:
-    """Print one platform's line of the summary."""
+    """Print one platform's lines of the summary."""
     version = f" {outcome['semver']}" if outcome.get("semver") else ""
-    console.print(f"[bold]{outcome['platform']}[/]{version}: {WORDS[outcome['verdict']]}: {outcome['reason']}")
+    console.print(f"[bold]{outcome['platform']}[/]{version}: {sentence(outcome)}")
     if outcome.get("card"):
         console.print(f"  card: {outcome['card']}")
+
+
+def sentence(outcome: dict[str, Any]) -> str:
+    """Return the reason with its verdict in front and in colour; the gate's reasons start with theirs already."""
+    verdict, reason = outcome["verdict"], outcome["reason"]
+    reason = reason.removeprefix(f"{verdict}: ").removeprefix("insufficient evidence: ")
+    return reason if reason.startswith(verdict) else f"{WORDS[verdict]}: {reason}"

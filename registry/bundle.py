@@ -58,9 +58,7 @@ def write_bundle(folder: Path, meta: Mapping[str, Any]) -> str:
     The same files and `meta` give the same sha256; so `meta` must hold no time of day, duration or run id.
     """
     if "files" in meta:
-        raise BundleError(
-            f"{folder}: the key 'files' of a bundle is computed, leave it out of the description"
-        )
+        raise BundleError(f"{folder}: the key 'files' of a bundle is computed, leave it out of the description")
     names = sorted(_names(folder) - {BUNDLE_FILE})
     for name in names:
         refuse_pickle(folder / name)
@@ -68,9 +66,7 @@ def write_bundle(folder: Path, meta: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(described, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     except (TypeError, ValueError) as error:
-        raise BundleError(
-            f"{folder}: the description is not plain JSON with finite numbers: {error}"
-        ) from error
+        raise BundleError(f"{folder}: the description is not plain JSON with finite numbers: {error}") from error
     write_atomically(folder / BUNDLE_FILE, text.encode())
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -98,9 +94,7 @@ def open_bundle(folder: Path, sha256: str | None = None) -> Bundle:
     for name, expected in meta["files"].items():
         refuse_pickle(folder / name)
         if hash_file(folder / name) != expected:
-            raise BundleError(
-                f"{folder / name} was altered: its sha256 is not the one in {BUNDLE_FILE}; {_ADVICE}"
-            )
+            raise BundleError(f"{folder / name} was altered: its sha256 is not the one in {BUNDLE_FILE}; {_ADVICE}")
     return Bundle(folder, found, meta)
 
 
@@ -174,9 +168,7 @@ def _read_description(folder: Path) -> bytes:
         return (folder / BUNDLE_FILE).read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BundleError(
-            f"{folder / BUNDLE_FILE} cannot be read ({reason}): this is no bundle; {_ADVICE}"
-        ) from error
+        raise BundleError(f"{folder / BUNDLE_FILE} cannot be read ({reason}): this is no bundle; {_ADVICE}") from error
 
 
 def _parse_description(folder: Path, content: bytes) -> dict[str, Any]:

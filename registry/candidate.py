@@ -33,9 +33,7 @@ class Rules:
     seed: int
 
 
-def pack(
-    model: Model, recipe: Recipe, examples: Examples, rows: Ints, data_hash: str, folder: Path
-) -> Bundle:
+def pack(model: Model, recipe: Recipe, examples: Examples, rows: Ints, data_hash: str, folder: Path) -> Bundle:
     """Write a model fitted to some rows as a bundle, with an example that whoever loads it must reproduce."""
     folder.mkdir(parents=True)
     described = model.save(folder)
@@ -108,15 +106,15 @@ def load_columns(examples: Examples) -> list[str]:
     return [name for name in (*POST, "source", "followers") if name in examples.known.columns]
 
 
-def _evidence(
-    comparison: Comparison, candidate: Bundle, scored: Scored, uses: int, **measured: Any
-) -> Evidence:
+def _evidence(comparison: Comparison, candidate: Bundle, scored: Scored, uses: int, **measured: Any) -> Evidence:
     covered, error = report.coverage(scored)
+    loads = checks.loads(candidate)
     return Evidence(
         comparison,
         posts=len(scored.truth),
         accounts=len(np.unique(scored.account)),
-        loads=checks.loads(candidate).passed,
+        loads=loads.passed,
+        loads_detail=loads.detail,
         coverage=covered,
         coverage_error=error if np.isfinite(error) else None,
         holdout_uses=uses,

@@ -125,7 +125,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one state of the database, and changes nothing."""
-        # SQLite shows one state by itself; the lock of `writing` would come too late for this on PostgreSQL
+        # by itself, PostgreSQL shows every statement the latest state
         level = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         with self._explained(), self._engine.execution_options(**level).connect() as connection:
             yield connection
@@ -183,9 +183,7 @@ class Database:
                     f"{self.name} was locked by another process for more than {self._lock_timeout_s:g} s; "
                     "wait until the other run has finished, then start this one again"
                 ) from error
-            raise RegistryError(
-                f"{self.name} cannot be used: {cause}; check CLIPCAST_DATABASE_URI"
-            ) from error
+            raise RegistryError(f"{self.name} cannot be used: {cause}; check CLIPCAST_DATABASE_URI") from error
 
 
 def _engine(uri: str, lock_timeout_s: float) -> Engine:
@@ -203,9 +201,7 @@ def _engine(uri: str, lock_timeout_s: float) -> Engine:
 
 def _sqlite_engine(url: sa.URL, lock_timeout_s: float) -> Engine:
     if not url.database or url.database == ":memory:":
-        raise RegistryError(
-            "the ledger needs a file or a server: a database in memory is lost with the process"
-        )
+        raise RegistryError("the ledger needs a file or a server: a database in memory is lost with the process")
     try:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -238,11 +234,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _guard(connection: Connection, *tables: sa.Table) -> None:
     """Make the database itself refuse to change or delete rows of these tables."""
     if connection.dialect.name == "sqlite":
-        guards = [
-            _SQLITE_GUARD.format(table=table.name, act=act)
-            for table in tables
-            for act in ("UPDATE", "DELETE")
-        ]
+        guards = [_SQLITE_GUARD.format(table=table.name, act=act) for table in tables for act in ("UPDATE", "DELETE")]
     else:
         guards = [_POSTGRES_FUNCTION, *(_POSTGRES_GUARD.format(table=table.name) for table in tables)]
     for guard in guards:

@@ -118,9 +118,7 @@ def _decide_first(evidence: Evidence, rules: GateRules) -> Decision:
         reason = f"refused, and the account anchor ships: {anchor.detail}"
         return Decision(Verdict.REFUSED, reason, checks, evidence, rules, ship_anchor=True)
     note = "" if intervals.passed else f"; note that {intervals.detail}"
-    return Decision(
-        Verdict.PROMOTED, f"promoted as the first: {anchor.detail}{note}", checks, evidence, rules
-    )
+    return Decision(Verdict.PROMOTED, f"promoted as the first: {anchor.detail}{note}", checks, evidence, rules)
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ from features.schema import ENGAGEMENT, IMPORT, PRIMARY, Platform
 from features.simulate import SOURCE as SIMULATED
 from registry.decision import Decision
 from training.card import Card, render_card
+from training.evaluate import MODEL, Ladder
 from training.examples import Examples, inputs_of
 from training.facts import (
     CheckFacts,
@@ -73,7 +74,7 @@ class Described:
     trials: int
     maturity_days: float
     horizon_days: float
-    unseen_accounts: Any = None
+    unseen: Ladder | None
 
     @property
     def simulated(self) -> bool:
@@ -95,13 +96,21 @@ def write_description(described: Described, folder: Path) -> Path:
     card = card_of(described, {name: path.name for name, path in pictures.items()})
     path = folder / "card.md"
     path.write_text(render_card(card), encoding="utf-8")
-    (folder / "ladder.json").write_text(
-        json.dumps(described.report.ladder.to_dict(), indent=1), encoding="utf-8"
-    )
-    (folder / "decision.json").write_text(
-        json.dumps(described.decision.to_dict(), indent=1), encoding="utf-8"
-    )
+    (folder / "ladder.json").write_text(json.dumps(described.report.ladder.to_dict(), indent=1), encoding="utf-8")
+    (folder / "decision.json").write_text(json.dumps(described.decision.to_dict(), indent=1), encoding="utf-8")
     return path
+
+
+def measured(described: Described) -> dict[str, float]:
+    """Return every metric of a version under the same names for all: holdout, folds, accounts never seen."""
+    folds = described.model.folds
+    found = described.report.metrics()
+    if folds:
+        found["folds_mae_log"] = float(np.mean([fold.mae for fold in folds]))
+        found["folds_anchor_mae_log"] = float(np.mean([fold.anchor_mae for fold in folds]))
+    if described.unseen is not None:
+        found |= {f"unseen_accounts_{name}": value for name, value in described.unseen.metrics(MODEL).items()}
+    return found
 
 
 def run_parameters(described: Described) -> dict[str, Any]:
@@ -184,7 +193,7 @@ def card_of(described: Described, pictures: Mapping[str, str]) -> Card:
             folds=recipe.folds,
             trials=described.trials,
             embargo_days=recipe.embargo_days,
-            unseen_accounts=described.unseen_accounts,
+            unseen_accounts=described.unseen.rungs[MODEL]["mae_log"] if described.unseen else None,
         ),
         holdout=HoldoutFacts(
             _day(int(judged_s.min())), _day(int(judged_s.max())), uses=described.holdout_uses, refitted=True
@@ -197,9 +206,7 @@ def card_of(described: Described, pictures: Mapping[str, str]) -> Card:
         importance=importance(described.model),
         importance_method=IMPORTANCE_METHOD,
         decision=described.decision.reason,
-        checks=tuple(
-            CheckFacts(check.name, check.passed, check.detail) for check in described.decision.checks
-        ),
+        checks=tuple(CheckFacts(check.name, check.passed, check.detail) for check in described.decision.checks),
         pictures=pictures,
     )
 
@@ -241,7 +248,6 @@ def _data_facts(described: Described) -> DataFacts:
         trained_through=_day(int(examples.published_s[rows].max())),
         simulated=described.simulated,
         immature=len(examples.history.table) - len(examples),
-        rejected=0,
         missing_columns=tuple(missing),
         followers_backfilled=_share(known, "followers_backfilled"),
         assumed_known_at=_share(known, "assumed_known_at"),
@@ -282,9 +288,7 @@ def _feature_facts(described: Described) -> tuple[FeatureFacts, ...]:
     ).matrix
     missing = np.isnan(matrix).mean(axis=0)
     return tuple(
-        FeatureFacts(
-            name, _group(name), CATALOGUE[name].meaning if name in CATALOGUE else "Measured.", float(share)
-        )
+        FeatureFacts(name, _group(name), CATALOGUE[name].meaning if name in CATALOGUE else "Measured.", float(share))
         for name, share in zip(described.model.names, missing, strict=True)
     )
 

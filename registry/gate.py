@@ -50,6 +50,7 @@ class Evidence:
     coverage_error: float | None = None
     latency_ratio: float | None = None
     holdout_uses: int = 0
+    loads_detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,8 @@ def check_loads(evidence: Evidence) -> Check:
     """Check 5: a fresh process can serve the bundle."""
     if evidence.loads:
         return Check("loads", True, "a fresh process loads the bundle and reproduces its stored example")
-    return Check("loads", False, "no fresh process loads the bundle and reproduces its stored example")
+    why = f" ({evidence.loads_detail})" if evidence.loads_detail else ""
+    return Check("loads", False, f"no fresh process loads the bundle and reproduces its stored example{why}")
 
 
 def percent(share: float) -> str:

@@ -62,9 +62,7 @@ class Entry:
 
     def __post_init__(self) -> None:
         if self.kind in MOVES and None in (self.version, self.semver, self.bundle_sha256):
-            raise RegistryError(
-                f"{self.model}: a {self.kind} row needs version, semantic version and bundle sha256"
-            )
+            raise RegistryError(f"{self.model}: a {self.kind} row needs version, semantic version and bundle sha256")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +144,7 @@ class Book:
             "to_version": entry.version if entry.kind in MOVES else head,
             "evidence_sha256": hashlib.sha256(evidence.encode()).hexdigest(),
         }
-        written = (
-            self._connection.execute(db.ledger.insert().values(values).returning(db.ledger)).mappings().one()
-        )
+        written = self._connection.execute(db.ledger.insert().values(values).returning(db.ledger)).mappings().one()
         return _row(written)
 
     def intend(self, model: str, version: int) -> None:
@@ -158,9 +154,7 @@ class Book:
 
     def intended(self, model: str) -> frozenset[int]:
         """The versions that moves under way, or interrupted ones, wanted to bring into production."""
-        return frozenset(
-            self._connection.scalars(sa.select(db.intents.c.version).where(db.intents.c.model == model))
-        )
+        return frozenset(self._connection.scalars(sa.select(db.intents.c.version).where(db.intents.c.model == model)))
 
     def models_intended(self) -> frozenset[str]:
         """The models with a move under way or interrupted."""
@@ -241,9 +235,7 @@ def _json(value: Mapping[str, Any], model: str) -> str:
     try:
         return canonical_json(value)
     except (TypeError, ValueError) as error:
-        raise RegistryError(
-            f"{model}: a ledger row holds plain JSON with finite numbers only: {error}"
-        ) from error
+        raise RegistryError(f"{model}: a ledger row holds plain JSON with finite numbers only: {error}") from error
 
 
 def _row(found: Mapping[Any, Any]) -> Row:

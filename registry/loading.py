@@ -67,8 +67,8 @@ def load(folder: Path, sha256: str | None = None) -> Loaded:
 def posts_of(columns: Mapping[str, Sequence[Any]], platform: str) -> pl.DataFrame:
     """Check raw values of the import format, and give them their types.
 
-    Texts and times are strings, numbers are numbers, `None` is unknown; and only the
-    identifiers and `published_at` have to be there.
+    Texts and times are strings, numbers are numbers, `None` is unknown; only the identifiers and `published_at`
+    have to be there.
 
     Raises
     ------
@@ -78,9 +78,7 @@ def posts_of(columns: Mapping[str, Sequence[Any]], platform: str) -> pl.DataFram
     unknown = [name for name in columns if name not in IMPORT]
     missing = [name for name in values_required(for_prediction=True) if name not in columns]
     if unknown or missing:
-        faults = [f"unknown column {name}" for name in unknown] + [
-            f"missing column {name}" for name in missing
-        ]
+        faults = [f"unknown column {name}" for name in unknown] + [f"missing column {name}" for name in missing]
         raise SchemaError(f"{', '.join(faults)}; the import format has {', '.join(IMPORT)}")
     raw = pl.DataFrame([_series(name, columns[name]) for name in IMPORT if name in columns])
     if raw.is_empty():
@@ -90,9 +88,7 @@ def posts_of(columns: Mapping[str, Sequence[Any]], platform: str) -> pl.DataFram
         raise SchemaError(_describe(parsed.rejects))
     others = parsed.clean.filter(pl.col("platform") != platform)["platform"].unique().sort().to_list()
     if others:
-        raise SchemaError(
-            f"this model is for posts on {platform}, not on {', '.join(others)}; ask that platform's"
-        )
+        raise SchemaError(f"this model is for posts on {platform}, not on {', '.join(others)}; ask that platform's")
     return parsed.clean
 
 

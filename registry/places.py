@@ -91,9 +91,7 @@ class Registry:
             raise MissingExtraError("filelock", "pipeline") from error
         self.production_file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.production_file.with_suffix(".lock")), self.ledger.reading() as book:
-            return write_production(
-                self.production_file, {model: _serving(book, model) for model in book.models()}
-            )
+            return write_production(self.production_file, {model: _serving(book, model) for model in book.models()})
 
     def _fetch(self, model: str, version: int, sha256: str) -> None:
         if not self.versions.has_version(model, version):

@@ -65,14 +65,8 @@ def _parse(entry: Mapping[str, object]) -> Production:
     fields = dict(entry)
     challenger = fields.pop("challenger", None)
     version, semver, sha256, since = (fields.pop(name) for name in ("version", "semver", "sha256", "since"))
-    if (
-        fields
-        or not isinstance(version, int)
-        or not all(isinstance(text, str) for text in (semver, sha256, since))
-    ):
+    if fields or not isinstance(version, int) or not all(isinstance(text, str) for text in (semver, sha256, since)):
         raise ValueError(f"{dict(entry)} is not a version in production")
     if challenger is not None and not isinstance(challenger, Mapping):
         raise ValueError(f"{challenger!r} is not a challenger")
-    return Production(
-        version, str(semver), str(sha256), str(since), None if challenger is None else _parse(challenger)
-    )
+    return Production(version, str(semver), str(sha256), str(since), None if challenger is None else _parse(challenger))

@@ -70,9 +70,7 @@ def _undo_first(registry: Registry, book: Book, model: str, found: Reconciliatio
     if named in book.intended(model):
         registry.versions.delete_alias(model, PRODUCTION)
         book.forget(model, int(named or 0))
-        found.mended.append(
-            f"{model}: the first promotion, of version {named}, was interrupted and is undone"
-        )
+        found.mended.append(f"{model}: the first promotion, of version {named}, was interrupted and is undone")
 
 
 def _restore_bundle(registry: Registry, champion: Row, found: Reconciliation) -> None:

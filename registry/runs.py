@@ -108,9 +108,7 @@ class Runs:
             found = _find(connection, run_key)
             if found is None or found["status"] != RunStatus.RUNNING or _owner(found) != mine:
                 holder = "nobody" if found is None else f"{_owner(found)} ({found['status']})"
-                raise LockedError(
-                    f"run {run_key} is not held by {mine} but by {holder}; leave it to that process"
-                )
+                raise LockedError(f"run {run_key} is not held by {mine} but by {holder}; leave it to that process")
             connection.execute(db.runs.update().where(db.runs.c.run_key == run_key).values(values))
 
     def _is_abandoned(self, owner: Owner, seen_at: str) -> bool:

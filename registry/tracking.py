@@ -37,6 +37,7 @@ RUN_KEY_TAG = "run_key"
 _BUNDLE_ARTIFACT = "bundle"
 _DESCRIBED = ("family", "platform", "schema_hash", "data_hash", "trained_through")
 _REQUIREMENTS = ("lightgbm", "mlflow", "numpy", "pandas", "polars", "pyarrow", "scipy")
+_SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on the table of runs
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -100,9 +101,7 @@ class Tracking:
             self._fill(run.info.run_id, params, metrics, artifacts)
             return str(run.info.run_id)
 
-    def register(
-        self, name: str, bundle_folder: Path, run_id: str, tags: Mapping[str, str], description: str
-    ) -> int:
+    def register(self, name: str, bundle_folder: Path, run_id: str, tags: Mapping[str, str], description: str) -> int:
         """Register a bundle as a new version of a model, or find the one that this run registered before."""
         bundle = open_bundle(bundle_folder)
         with self._explained(f"register a version of {name}"):
@@ -157,11 +156,7 @@ class Tracking:
     def highest_semver(self, name: str) -> str | None:
         """The highest semantic version among all versions of a model."""
         with self._explained(f"list the versions of {name}"):
-            found = [
-                each.tags[SEMVER_TAG]
-                for each in self._versions(f"name = '{name}'")
-                if SEMVER_TAG in each.tags
-            ]
+            found = [each.tags[SEMVER_TAG] for each in self._versions(f"name = '{name}'") if SEMVER_TAG in each.tags]
         return max(found, key=semver.parse, default=None)
 
     def download(self, name: str, version: int, into: Path) -> Path:
@@ -171,18 +166,14 @@ class Tracking:
         """
         sha256 = self.version_tags(name, version).get(BUNDLE_TAG)
         if sha256 is None:
-            raise RegistryError(
-                f"version {version} of {name} was not registered by clipcast, and is never loaded"
-            )
+            raise RegistryError(f"version {version} of {name} was not registered by clipcast, and is never loaded")
         from mlflow.artifacts import download_artifacts
 
         with self._explained(f"download version {version} of {name}"):
             source = self._client.get_model_version_download_uri(name, str(version))
             into.mkdir(parents=True, exist_ok=True)
             folder = Path(
-                download_artifacts(
-                    f"{source}/artifacts/{_BUNDLE_ARTIFACT}", dst_path=str(into), tracking_uri=self.uri
-                )
+                download_artifacts(f"{source}/artifacts/{_BUNDLE_ARTIFACT}", dst_path=str(into), tracking_uri=self.uri)
             )
         return open_bundle(folder, sha256).folder
 
@@ -236,7 +227,8 @@ class Tracking:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self._client.create_experiment(name, f"{self._artifacts_uri.rstrip('/')}/{name}"))
+                folder = f"{self._artifacts_uri.rstrip('/')}/{name}"
+                return str(self._client.create_experiment(name, folder, tags=_SHOWN_AS))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -295,9 +287,7 @@ def _save_model(temporary: Path, bundle: Bundle, run_id: str) -> Path:
 
     example = bundle.meta.get("example")
     if not example:
-        raise RegistryError(
-            f"{bundle.folder} holds no example of posts and their forecasts; write one into it"
-        )
+        raise RegistryError(f"{bundle.folder} holds no example of posts and their forecasts; write one into it")
     posts = pd.DataFrame(example["rows"])
     folder, staged = temporary / MODEL_FOLDER, temporary / _BUNDLE_ARTIFACT
     shutil.copytree(bundle.folder, staged)  # an artifact keeps the name of its folder

@@ -91,7 +91,8 @@ class JsonVersions:
         self._write(state)
 
     def get_alias(self, name: str, alias: str) -> int | None:
-        return self._read()["aliases"].get(f"{name}@{alias}")
+        named: int | None = self._read()["aliases"].get(f"{name}@{alias}")
+        return named
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         assert self.has_version(name, version)

@@ -22,9 +22,7 @@ def day(number: float) -> datetime:
     return START + timedelta(days=number)
 
 
-def look(
-    post: str, published: float, observed: float, views: int | None = 1, **values: object
-) -> dict[str, object]:
+def look(post: str, published: float, observed: float, views: int | None = 1, **values: object) -> dict[str, object]:
     """One row of the import format, its times in days."""
     row = {
         "platform": "tiktok",
@@ -204,9 +202,7 @@ def looks_of(posts: Iterable[Any]) -> list[dict[str, object]]:
     for number, (account, published, first, later) in enumerate(posts):
         for age, views in [(first, 1), *later]:
             followers = None if views is None else views * 10
-            row = look(
-                f"p{number}", published, published + age, views, account_id=account, followers=followers
-            )
+            row = look(f"p{number}", published, published + age, views, account_id=account, followers=followers)
             rows.append(row)
     return rows
 

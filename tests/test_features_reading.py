@@ -77,11 +77,7 @@ def test_a_row_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_empty_stays_unknown(tmp_path: Path) -> None:
-    row = (
-        read_posts(csv_file(tmp_path, {"caption": "", "views": "", "duration_s": ""}))
-        .frame()
-        .row(0, named=True)
-    )
+    row = read_posts(csv_file(tmp_path, {"caption": "", "views": "", "duration_s": ""})).frame().row(0, named=True)
     assert [row[name] for name in ("caption", "views", "duration_s", "saves", *OPTIONAL)] == [None] * 9
 
 
@@ -98,9 +94,7 @@ def test_ids_and_captions_are_never_interpreted(tmp_path: Path, text: str) -> No
     assert [row[name] for name in ("post_id", "account_id", "caption", "sound_id")] == [text] * 4
 
 
-@pytest.mark.parametrize(
-    ("text", "count"), [("35247.0", 35247), ("1e3", 1000), ("9007199254740993", 2**53 + 1)]
-)
+@pytest.mark.parametrize(("text", "count"), [("35247.0", 35247), ("1e3", 1000), ("9007199254740993", 2**53 + 1)])
 def test_counts_may_be_spelled_as_other_tools_spell_them(tmp_path: Path, text: str, count: int) -> None:
     assert read_posts(csv_file(tmp_path, {"views": text})).frame()["views"].to_list() == [count]
 
@@ -191,9 +185,7 @@ def test_bytes_that_are_not_utf8_are_set_aside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", ["", ", "])
-def test_a_quote_closed_only_in_a_later_row_swallows_nothing_in_silence(
-    tmp_path: Path, separator: str
-) -> None:
+def test_a_quote_closed_only_in_a_later_row_swallows_nothing_in_silence(tmp_path: Path, separator: str) -> None:
     captions = [f"caption{separator} {number}" for number in range(8)]
     path = csv_file(tmp_path, *[{"caption": "CAPTION"} for _ in captions])
     text = path.read_text(encoding="utf-8")
@@ -214,9 +206,7 @@ def test_a_quote_that_is_never_closed_refuses_the_file(tmp_path: Path, caption: 
     where = text.index("a cat", text.index("p2"))
     closed_by_the_end = text[:where] + '"' + text[where:]
     in_the_last_column = text[: text.rindex("p5")] + text[text.rindex("p5") :].rstrip("\n") + '"9\n'
-    path.write_text(
-        closed_by_the_end if caption.startswith('"') else in_the_last_column + text, encoding="utf-8"
-    )
+    path.write_text(closed_by_the_end if caption.startswith('"') else in_the_last_column + text, encoding="utf-8")
     with pytest.raises(ImportFileError, match="never closed"):
         read_posts(path).frame()
 
@@ -302,9 +292,7 @@ def test_a_bad_value_in_parquet_sets_one_row_aside(tmp_path: Path) -> None:
 
 def test_unknown_and_missing_columns_are_named_with_the_nearest(tmp_path: Path) -> None:
     columns = [name if name != "views" else "view" for name in ROW]
-    with pytest.raises(
-        ImportFileError, match=r"unknown column 'view' \(did you mean 'views'\?\).*'views' is missing"
-    ):
+    with pytest.raises(ImportFileError, match=r"unknown column 'view' \(did you mean 'views'\?\).*'views' is missing"):
         read_posts(csv_file(tmp_path, {"view": "1"}, columns=columns))
 
 
@@ -334,9 +322,7 @@ def test_an_unknown_platform_refuses_the_file(tmp_path: Path) -> None:
         ("posts.xlsx", b"PK", "not a kind of file"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_by_name(
-    tmp_path: Path, name: str, content: bytes, reason: str
-) -> None:
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ImportFileError, match=reason) as refusal:
@@ -357,9 +343,7 @@ def test_a_mark_of_byte_order_is_no_part_of_the_first_column(tmp_path: Path) -> 
 
 def test_a_file_of_mostly_bad_rows_is_refused(tmp_path: Path) -> None:
     reading = read_posts(csv_file(tmp_path, {}, {"views": "x"}, {"views": "-2"}))
-    with pytest.raises(
-        ImportFileError, match=r"2 of 3 rows .* row 2, column views: is not a whole number \('x'\)"
-    ):
+    with pytest.raises(ImportFileError, match=r"2 of 3 rows .* row 2, column views: is not a whole number \('x'\)"):
         reading.frame()
 
 
@@ -397,9 +381,7 @@ def test_posts_to_predict_may_leave_outcomes_empty_but_not_the_time(tmp_path: Pa
     assert reading.rejects().select("row", "column", "reason").row(0) == (3, "published_at", "is empty")
 
 
-def test_a_file_is_read_in_chunks_that_keep_its_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_read_in_chunks_that_keep_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("features.raw_csv.BLOCK_BYTES", 700)
     monkeypatch.setattr("features.reading.CHUNK_ROWS", 10)
     shares: list[float] = []
@@ -418,9 +400,7 @@ def test_leaving_a_file_half_read_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "posts.csv"
     row = text_of([ROW]).splitlines()[1]
     path.write_text(text_of([]) + f"{row}\ntoo,short\n" * 100_000, encoding="utf-8")
-    program = (
-        f"from features.reading import read_posts; next(iter(read_posts({str(path)!r}))); raise SystemExit(7)"
-    )
+    program = f"from features.reading import read_posts; next(iter(read_posts({str(path)!r}))); raise SystemExit(7)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=Path(__file__).parents[1], capture_output=True, check=False
     )

@@ -47,9 +47,7 @@ def test_everything_mutable_but_the_data_lives_under_home(tmp_path: Path) -> Non
         assert place.parent == home
 
 
-def test_a_relative_home_is_fixed_where_the_program_started(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_relative_home_is_fixed_where_the_program_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = Settings.load()
     monkeypatch.chdir("/")
     assert settings.home == tmp_path / ".clipcast"

@@ -110,9 +110,7 @@ def test_everything_says_that_it_is_simulated(world: Simulated) -> None:
 
 
 def test_a_post_is_described_alike_in_every_look(world: Simulated) -> None:
-    described = world.posts.select(
-        "post_id", "published_at", "media_type", "caption", "duration_s", "sound_id"
-    )
+    described = world.posts.select("post_id", "published_at", "media_type", "caption", "duration_s", "sound_id")
     assert described.unique().height == world.posts["post_id"].n_unique()
 
 
@@ -150,9 +148,7 @@ def test_each_platform_hides_the_counts_that_it_does_not_give(world: Simulated) 
     }
     for platform, names in hidden.items():
         rows = world.posts.filter(pl.col("platform") == str(platform))
-        unknown = {
-            name for name in ("views", "likes", "comments", "shares", "saves") if rows[name].is_null().all()
-        }
+        unknown = {name for name in ("views", "likes", "comments", "shares", "saves") if rows[name].is_null().all()}
         assert unknown == names
 
 
@@ -235,11 +231,7 @@ def test_accounts_grow(world: Simulated) -> None:
     ends = (
         world.posts.sort("observed_at")
         .group_by("account_id")
-        .agg(
-            (pl.col("followers").drop_nulls().last() / pl.col("followers").drop_nulls().first()).alias(
-                "growth"
-            )
-        )
+        .agg((pl.col("followers").drop_nulls().last() / pl.col("followers").drop_nulls().first()).alias("growth"))
     )
     assert 1.0 < ends["growth"].median() < 1.3  # type: ignore[operator]
 

@@ -92,9 +92,7 @@ def test_a_clean_file_leaves_no_file_of_rejects(tmp_path: Path, store: Store) ->
 
 
 def test_a_file_that_turns_out_unusable_brings_nothing(tmp_path: Path, store: Store) -> None:
-    path = drop(
-        tmp_path / "posts.csv", pl.concat([frame("p"), frame("q").with_columns(platform=pl.lit("x"))])
-    )
+    path = drop(tmp_path / "posts.csv", pl.concat([frame("p"), frame("q").with_columns(platform=pl.lit("x"))]))
     with pytest.raises(ImportFileError, match="unknown platform 'x'"):
         import_file(path, "mine", store, tmp_path / "rejects")
     assert store.manifest().parts == ()
@@ -104,9 +102,7 @@ def test_an_inbox_that_is_not_there_is_empty(tmp_path: Path, inbox: Inbox, store
     assert inbox.collect(store, tmp_path / "rejects") == []
 
 
-def test_files_are_stored_under_their_folder_and_moved_away(
-    tmp_path: Path, inbox: Inbox, store: Store
-) -> None:
+def test_files_are_stored_under_their_folder_and_moved_away(tmp_path: Path, inbox: Inbox, store: Store) -> None:
     drop(inbox.folder / "one" / "monday.csv", frame("p"))
     drop(inbox.folder / "one" / "tuesday.csv", frame("p", "q"))
     drop(inbox.folder / "two" / "monday.csv", frame("p"))

@@ -213,9 +213,7 @@ def failing(chunks: Sequence[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     raise OSError("the disk is gone")
 
 
-def test_an_append_that_fails_leaves_the_store_as_it_was(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_append_that_fails_leaves_the_store_as_it_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("features.parts.PART_ROWS", 10)
     store.append([world(50)], "mine")
     before = files(store)

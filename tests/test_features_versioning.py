@@ -74,9 +74,7 @@ def test_each_version_of_the_data_has_its_name(tmp_path: Path, calls: list[tuple
         "data.dvc",
     ]
 
-    dvc_file(data).write_text(
-        dvc_file(data).read_text(encoding="utf-8").replace(second, first), encoding="utf-8"
-    )
+    dvc_file(data).write_text(dvc_file(data).read_text(encoding="utf-8").replace(second, first), encoding="utf-8")
     subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q", "--force"], cwd=tmp_path, check=True)
     assert store.observations("tiktok").collect().height == 3
     store.verify()
@@ -93,9 +91,7 @@ def test_content_that_the_cache_lacks_is_added_again(tmp_path: Path, calls: list
     assert cached.is_file()
 
 
-def test_the_top_of_a_git_repository_becomes_one_of_dvc_with_it(
-    tmp_path: Path, calls: list[tuple[str, ...]]
-) -> None:
+def test_the_top_of_a_git_repository_becomes_one_of_dvc_with_it(tmp_path: Path, calls: list[tuple[str, ...]]) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)  # noqa: S607 - git is found by its name
     grow(tmp_path / "data", 1)
     dvc_add(tmp_path / "data")
@@ -103,9 +99,7 @@ def test_the_top_of_a_git_repository_becomes_one_of_dvc_with_it(
     assert (tmp_path / ".gitignore").read_text(encoding="utf-8").split() == ["/data"]
 
 
-def test_a_folder_inside_another_repository_gets_its_own(
-    tmp_path: Path, calls: list[tuple[str, ...]]
-) -> None:
+def test_a_folder_inside_another_repository_gets_its_own(tmp_path: Path, calls: list[tuple[str, ...]]) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)  # noqa: S607 - git is found by its name
     (tmp_path / ".gitignore").write_text("demo\n", encoding="utf-8")
     demo = tmp_path / "demo"

@@ -7,7 +7,11 @@ import sys
 
 import pytest
 
-FILE = "platform,post_id,account_id,published_at,observed_at,media_type,caption,duration_s,sound_id,followers,views,likes,comments,shares,saves\n"
+COLUMNS = (
+    "platform,post_id,account_id,published_at,observed_at,media_type,caption,duration_s,sound_id,followers"
+    ",views,likes,comments,shares,saves"
+)
+FILE = f"{COLUMNS}\n"
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ def in_production(monkeypatch):
     monkeypatch.setattr(reporting, "statuses", lambda: [STATUS])
 
 
-def test_the_table_between_the_markers_is_replaced_and_nothing_else(in_production, tmp_path):
+@pytest.mark.usefixtures("in_production")
+def test_the_table_between_the_markers_is_replaced_and_nothing_else(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{reporting.BEGIN}\nold\n{reporting.END}\nafter\n")
     reporting.write_table(readme)
@@ -39,7 +40,8 @@ def test_the_table_between_the_markers_is_replaced_and_nothing_else(in_productio
     assert "old" not in text
 
 
-def test_a_file_without_markers_is_left_alone(in_production, tmp_path):
+@pytest.mark.usefixtures("in_production")
+def test_a_file_without_markers_is_left_alone(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("mine\n")
     with pytest.raises(ClipcastError, match="lacks the lines"):

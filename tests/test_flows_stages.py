@@ -34,7 +34,8 @@ def run_all(console):
 
 
 @pytest.mark.slow
-def test_the_stages_give_metrics_plots_a_decision_and_the_same_bytes_again(workspace):
+@pytest.mark.usefixtures("workspace")
+def test_the_stages_give_metrics_plots_a_decision_and_the_same_bytes_again():
     console = Console(quiet=True)
     run_all(console)
     metrics = json.loads(Path("artifacts/evaluate.json").read_text())["tiktok"]
@@ -47,7 +48,8 @@ def test_the_stages_give_metrics_plots_a_decision_and_the_same_bytes_again(works
     assert {path: path.read_bytes() for path in Path("artifacts").rglob("*") if path.is_file()} == written
 
 
-def test_an_unknown_stage_is_refused_with_the_known_ones(workspace):
+@pytest.mark.usefixtures("workspace")
+def test_an_unknown_stage_is_refused_with_the_known_ones():
     with pytest.raises(ClipcastError, match="featurize, train, evaluate, gate"):
         run_stage("bake", Console(quiet=True))
 

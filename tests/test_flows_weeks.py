@@ -44,7 +44,7 @@ class Workspace:
         posts = posts.unique("post_id", keep="first", maintain_order=True)
         path = self.folder / "drafts.csv"
         outcomes = ("views", "likes", "comments", "shares", "saves", "observed_at")
-        posts.with_columns(pl.lit(None).alias(name) for name in outcomes).select(IMPORT).write_csv(path)
+        posts.with_columns(pl.lit(None).alias(name) for name in outcomes).select(list(IMPORT)).write_csv(path)
         return path
 
 
@@ -123,7 +123,7 @@ def test_no_version_holds_a_pickle(workspace):
     assert any(path.name == "MLmodel" for path in files)
     for path in files:
         assert path.suffix not in (".pkl", ".pickle", ".joblib")
-        assert not path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")
+        assert path.read_bytes()[:2] not in (b"\x80\x04", b"\x80\x05")
 
 
 def test_a_rollback_brings_the_version_before_back(workspace):

@@ -70,10 +70,7 @@ def test_importing_the_rooms_has_no_side_effect_and_loads_nothing_heavy(tmp_path
 
 def test_every_module_can_be_imported_without_the_pipeline_and_has_no_side_effect(tmp_path: Path) -> None:
     files = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-    names = [
-        str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__")
-        for path in files
-    ]
+    names = [str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__") for path in files]
     modules = [name for name in names if not name.startswith(NEEDING_THE_PIPELINE)]
     assert import_in_a_fresh_process(modules, tmp_path, absent=HEAVY) == NOTHING
 
@@ -151,6 +148,4 @@ def test_every_requirement_has_an_exact_pin() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
-    assert {name.lower() for name in names} <= {
-        pin.partition("==")[0].lower().replace("_", "-") for pin in pins
-    }
+    assert {name.lower() for name in names} <= {pin.partition("==")[0].lower().replace("_", "-") for pin in pins}

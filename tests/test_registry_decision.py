@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ RULES = GateRules()
 NAN = float("nan")
 
 
-def replaced(**changes: object) -> Decision:
+def replaced(**changes: Any) -> Decision:
     return decide(good_evidence(**changes), RULES)
 
 
@@ -29,7 +30,7 @@ def refreshed(posts: int, gain: Interval | None) -> Decision:
     return decide(good_evidence(comparison=Comparison.REFRESH, posts=posts, accounts=3, gain=gain), RULES)
 
 
-def first(**changes: object) -> Decision:
+def first(**changes: Any) -> Decision:
     seen = Evidence(
         Comparison.FIRST,
         posts=300,

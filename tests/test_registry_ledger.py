@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from features.errors import ConflictError, LockedError, RegistryError
 from registry import database as db
@@ -21,6 +22,7 @@ from registry.database import Database
 from registry.ledger import Entry, Kind, Ledger
 
 MODEL = "clipcast-tiktok-performance"
+POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def uri(folder: Path) -> str:
@@ -265,5 +267,5 @@ def test_processes_that_promote_at_once_leave_a_straight_line(
 
 def test_every_column_of_the_tables_has_a_type_that_postgresql_knows() -> None:
     for table in db.metadata.sorted_tables:
-        statement = str(sa.schema.CreateTable(table).compile(dialect=sa.dialects.postgresql.dialect()))
+        statement = str(sa.schema.CreateTable(table).compile(dialect=POSTGRESQL))
         assert statement.strip().startswith(f"CREATE TABLE {table.name}")

@@ -15,7 +15,7 @@ import pytest
 
 from features.errors import BundleError, ClipcastError, ConflictError, NoChampionError, RegistryError
 from registry import promotion
-from registry.bundle import is_intact, open_bundle
+from registry.bundle import is_intact, open_bundle, publish
 from registry.decision import decide
 from registry.gate import GateRules
 from registry.ledger import Kind, Row
@@ -145,9 +145,8 @@ def test_a_bundle_that_changed_after_the_decision_is_refused(
     made, other = candidate(registry, 2.0), candidate(registry, 3.0)
 
     def publish_another(_: Path, bundles_dir: Path) -> Path:
-        return real(other.folder, bundles_dir)
+        return publish(other.folder, bundles_dir)
 
-    real = promotion.publish
     monkeypatch.setattr(promotion, "publish", publish_another)
     with pytest.raises(BundleError, match="the decision was about"):
         judge(registry, made)
@@ -379,23 +378,24 @@ def test_rollback_away_from_a_champion_that_is_broken_works(
 def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(registry: Registry) -> None:
     promote(registry)
     rivals = [candidate(registry, 3.0), candidate(registry, 4.0)]
-    start, outcomes = threading.Barrier(2), []
+    start = threading.Barrier(2)
+    won: list[int | None] = []
+    told: list[str] = []
 
     def run(made: Candidate) -> None:
         start.wait()
         try:
-            outcomes.append(judge(registry, made, expected_head=1).to_version)
+            won.append(judge(registry, made, expected_head=1).to_version)
         except ConflictError as error:
-            outcomes.append(str(error))
+            told.append(str(error))
 
     threads = [threading.Thread(target=run, args=(made,)) for made in rivals]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    [winner] = [outcome for outcome in outcomes if isinstance(outcome, int)]
-    [told] = [outcome for outcome in outcomes if isinstance(outcome, str)]
-    assert f"from version 1 to {winner}" in told
+    [winner] = won
+    assert [f"from version 1 to {winner}" in message for message in told] == [True]
     assert_all_places_name(registry, winner)
     assert reconcile(registry, "tester").mended == []
 

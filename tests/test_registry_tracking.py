@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,9 +24,17 @@ import pytest
 
 from features.errors import BundleError, RegistryError
 from registry.bundle import open_bundle, refuse_pickle
+from registry.database import Database
+from registry.decision import decide
+from registry.gate import GateRules
+from registry.ledger import Kind, Ledger
 from registry.loading import load, posts_of_rows
+from registry.places import Registry
+from registry.production import read_production
+from registry.promotion import Candidate, settle
+from registry.reconciliation import reconcile
 from registry.tracking import Tracking, experiment_of, model_name
-from tests.registry_fakes import MODEL, ROWS, use_slope, write_slope
+from tests.registry_fakes import MODEL, ROWS, good_evidence, use_slope, write_slope
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,30 @@ def test_what_a_killed_process_left_of_a_run_is_removed(world: World) -> None:
     fresh = world.tracking.log_run("clipcast-youtube", "weekly", {}, {}, {}, run_key="k3")
     assert fresh != left
     assert client(world).get_run(left).info.lifecycle_stage == "deleted"
+
+
+def test_promotion_and_reconciliation_work_through_mlflow(world: World, tmp_path: Path) -> None:
+    ledger = Ledger(Database(f"sqlite:///{tmp_path}/ledger.db"))
+    registry = Registry(ledger, world.tracking, tmp_path / "bundles", tmp_path / "production.json")
+    name = "clipcast-youtube-story"
+    for slope in (2.0, 3.0):
+        folder = write_slope(tmp_path / f"trained-{slope}", slope)
+        run_id = world.tracking.log_run("clipcast-youtube", f"story {slope}", {}, {}, {})
+        version = world.tracking.register(name, folder, run_id, {"semver": f"{slope}.0"}, "")
+        made = Candidate(name, f"{slope}.0", folder, "simulated posts", version)
+        settle(registry, made, decide(good_evidence(), GateRules()), expected_head=ledger.head(name), who="tester")
+    assert world.tracking.get_alias(name, "production") == 2
+
+    client(world).delete_model_version(name, "1")
+    client(world).delete_registered_model_alias(name, "production")
+    shutil.rmtree(tmp_path / "bundles")
+    assert reconcile(registry, "tester").problems == []
+    assert world.tracking.get_alias(name, "production") == 2
+    assert ledger.history(name)[-1].kind is Kind.RECONCILED
+    assert read_production(tmp_path / "production.json")[name].version == 2
+
+    client(world).delete_model_version(name, "2")
+    assert "was deleted from the registry" in reconcile(registry, "tester").problems[0]
 
 
 def test_no_run_becomes_the_active_one(world: World) -> None:

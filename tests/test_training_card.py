@@ -65,16 +65,13 @@ def card(**changes) -> Card:
         corrected_for_age=True,
         data=DataFacts(
             sources=(
-                SourceFacts(
-                    "channels", 5500, 180, "2024-11-02", "2026-02-20", "latest uploads of 180 channels"
-                ),
+                SourceFacts("channels", 5500, 180, "2024-11-02", "2026-02-20", "latest uploads of 180 channels"),
                 SourceFacts("default", 120, 20, "2025-12-01", "2026-02-19"),
             ),
             data_hash="6f1d0c",
             trained_through="2026-02-20",
             simulated=False,
             immature=31,
-            rejected=4,
             missing_columns=("sound_id", "saves"),
             followers_backfilled=0.92,
             assumed_known_at=0.88,
@@ -131,7 +128,6 @@ def simulated_first() -> Card:
             real.data,
             sources=(SourceFacts("simulated", 900, 40, "2026-01-01", "2026-02-01", "drawn from a seed"),),
             simulated=True,
-            rejected=0,
             missing_columns=(),
             followers_backfilled=0.0,
             assumed_known_at=0.0,
@@ -186,23 +182,20 @@ def test_a_gap_is_named_when_it_exists_and_only_then():
         "88.0 %",
         "`sound_id`",
         "used 3 times",
-        "4 rows",
     ):
         assert words in told
     assert "No visual or audio features" in told
     assert "`duration`" in told
     assert "English only" in told
     clean = " ".join(find_gaps(simulated_first()))
-    for words in ("regime", "looked at only once", "followers were", "refused", "times;", "fitted again"):
+    for words in ("regime", "looked at only once", "followers were", "times;", "fitted again"):
         assert words not in clean
     seen = (FeatureFacts("visual_brightness", "measured", "Mean brightness.", 0.2),)
     assert "No visual or audio features" not in gaps_with(features=seen)
 
 
 def test_a_share_that_is_almost_nothing_is_not_rounded_to_nothing():
-    assert "For 0.1 % of posts the followers" in gaps_with(
-        data=replace(card().data, followers_backfilled=1e-5)
-    )
+    assert "For 0.1 % of posts the followers" in gaps_with(data=replace(card().data, followers_backfilled=1e-5))
 
 
 def test_a_model_that_is_too_good_to_be_true_is_called_a_leak():

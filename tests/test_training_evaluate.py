@@ -54,15 +54,11 @@ def world(posts=600, accounts=60, seed=0, slices=True):
 def test_the_metrics_of_a_handful_of_posts_are_those_worked_out_by_hand():
     truth = [1.0, 2.0, 3.0, 4.0, 10.0]
     model = scored([1.0, 3.0, 3.0, 4.0, 5.0], truth, [0, 0, 1, 1, 2], half_width=1.0)
-    found = {
-        k: v.value for k, v in ladder({"model": model}, 2.5, replicates=50, seed=1).rungs["model"].items()
-    }
+    found = {k: v.value for k, v in ladder({"model": model}, 2.5, replicates=50, seed=1).rungs["model"].items()}
     assert found["mae_log"] == pytest.approx(6 / 5)
     assert found["r2"] == pytest.approx(1 - 26 / 50)
     assert found["mae_score"] == pytest.approx(6.0)
-    assert found["accuracy"] == pytest.approx(
-        4 / 5
-    )  # the second post was put above the median and came below
+    assert found["accuracy"] == pytest.approx(4 / 5)  # the second post was put above the median and came below
     assert found["precision_top_fifth"] == 1.0
     assert found["coverage"] == pytest.approx(4 / 5)
     assert found["width"] == pytest.approx(2.0)
@@ -275,9 +271,7 @@ def test_words_never_show_a_minus_zero():
 
 
 def test_evaluate_needs_only_numpy():
-    code = (
-        "import sys, training.evaluate; print({'scipy', 'polars', 'matplotlib', 'rich'} & set(sys.modules))"
-    )
+    code = "import sys, training.evaluate; print({'scipy', 'polars', 'matplotlib', 'rich'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

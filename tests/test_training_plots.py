@@ -21,9 +21,7 @@ from training.plots import (
     write_pictures,
 )
 
-HEADING = Heading(
-    "clipcast-tiktok-performance", "tiktok", "1.2.0", "tiktok, tiktok_hits", "views", simulated=False
-)
+HEADING = Heading("clipcast-tiktok-performance", "tiktok", "1.2.0", "tiktok, tiktok_hits", "views", simulated=False)
 LEVELS = {0.5: (0.52, 0.01), 0.8: (0.79, 0.012), 0.95: (0.96, 0.005)}
 NAMES = ("ladder", "predicted_actual", "calibration", "importance", "slices")
 
@@ -114,10 +112,7 @@ def every_picture(heading: Heading):
 
 def test_every_picture_says_platform_version_and_source_and_whether_the_data_are_simulated():
     for figure in every_picture(HEADING):
-        assert (
-            "TikTok  ·  clipcast-tiktok-performance, version 1.2.0  ·  data: tiktok, tiktok_hits"
-            in words_of(figure)
-        )
+        assert "TikTok  ·  clipcast-tiktok-performance, version 1.2.0  ·  data: tiktok, tiktok_hits" in words_of(figure)
         assert "simulated" not in words_of(figure)
     for figure in every_picture(replace(HEADING, simulated=True)):
         assert "simulated data" in words_of(figure)

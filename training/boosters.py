@@ -22,7 +22,7 @@ class LightGBM:
     name: ClassVar[str] = "lightgbm"
     suffix: ClassVar[str] = ".lgb.txt"
     defaults: ClassVar[Parameters] = {
-        "rounds": 300,
+        "rounds": 150,
         "learning_rate": 0.05,
         "num_leaves": 31,
         "min_data_in_leaf": 40,
@@ -49,7 +49,7 @@ class LightGBM:
     def suggest(self, trial: BaseTrial, /) -> dict[str, Any]:
         """Draw parameters from the search space."""
         return {
-            "rounds": trial.suggest_int("rounds", 50, 600, log=True),
+            "rounds": trial.suggest_int("rounds", 30, 400, log=True),
             "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.12, log=True),
             "num_leaves": trial.suggest_int("num_leaves", 7, 63, log=True),
             "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 10, 160, log=True),
@@ -58,14 +58,14 @@ class LightGBM:
             "lambda_l2": trial.suggest_float("lambda_l2", 0.5, 100.0, log=True),
         }
 
-    def fit(
-        self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, seed: int
-    ) -> Regressor:
+    def fit(self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, seed: int) -> Regressor:
         """Fit to some rows of a table, whose values are sorted into bins at the first fit only."""
         import lightgbm
 
         run = {name: value for name, value in parameters.items() if name != "rounds"}
         run |= {"seed": seed, **self.fixed, **self.binning}
+        if len(rows) == 1:
+            run["bagging_fraction"] = 1.0  # a share of one row is none, which LightGBM refuses
         data = table.once(self.name, self._bins).subset(rows.tolist()).construct()
         data.set_label(target[rows])
         return LightGBMRegressor(lightgbm.train(run, data, int(parameters["rounds"])))
@@ -116,7 +116,7 @@ class XGBoost:
     name: ClassVar[str] = "xgboost"
     suffix: ClassVar[str] = ".xgb.json"
     defaults: ClassVar[Parameters] = {
-        "rounds": 300,
+        "rounds": 150,
         "eta": 0.05,
         "max_depth": 6,
         "min_child_weight": 20.0,
@@ -129,7 +129,7 @@ class XGBoost:
     def suggest(self, trial: BaseTrial, /) -> dict[str, Any]:
         """Draw parameters from the search space."""
         return {
-            "rounds": trial.suggest_int("rounds", 50, 600, log=True),
+            "rounds": trial.suggest_int("rounds", 30, 400, log=True),
             "eta": trial.suggest_float("eta", 0.02, 0.12, log=True),
             "max_depth": trial.suggest_int("max_depth", 3, 8),
             "min_child_weight": trial.suggest_float("min_child_weight", 5.0, 100.0, log=True),
@@ -138,9 +138,7 @@ class XGBoost:
             "lambda": trial.suggest_float("lambda", 0.5, 100.0, log=True),
         }
 
-    def fit(
-        self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, seed: int
-    ) -> Regressor:
+    def fit(self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, seed: int) -> Regressor:
         """Fit to some rows of a table; codes are read as amounts, which deep trees take apart."""
         import xgboost
 

@@ -168,9 +168,7 @@ def _cross_fitted_spread(recipe: Recipe, spread: Floats, error: Floats, account:
 
 
 def _fit_spread(recipe: Recipe, table: Table, error: Floats, rows: Ints) -> Regressor:
-    return estimator("lightgbm").fit(
-        table, np.abs(error), rows, parameters=SPREAD_PARAMETERS, seed=recipe.seed
-    )
+    return estimator("lightgbm").fit(table, np.abs(error), rows, parameters=SPREAD_PARAMETERS, seed=recipe.seed)
 
 
 def _spread_table(spread: Floats) -> Table:

@@ -90,7 +90,7 @@ def _data(card: Card) -> str:
         + f"\n- Kind: {'simulated' if data.simulated else 'as imported'}\n"
         f"- Data hash: `{data.data_hash}`\n"
         f"- Trained through: {data.trained_through}\n"
-        f"- Left out as immature: {data.immature:,} posts; rejected at import: {data.rejected:,} rows\n"
+        f"- Left out as immature: {data.immature:,} posts\n"
         f"- Columns without any value: {missing}\n"
         "- Followers seen after publication (`followers_backfilled`): "
         f"{_percent(data.followers_backfilled)}\n"

@@ -16,7 +16,7 @@ from training.regressor import Regressor, Table
 from training.split import DAY_S
 
 STALE_DAYS = (3.0, 60.0)
-"""How much earlier the history of a stale copy ends, drawn evenly between the two."""
+"""How much earlier the history of a stale copy ends, drawn between the two."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,19 @@ def fit_features(recipe: Recipe, examples: Examples, rows: Ints) -> Fitted:
 
 
 def training_inputs(recipe: Recipe, examples: Examples, rows: Ints, fitted: Fitted) -> Inputs:
-    """Return all rows as they were, then all of them again for each copy with less history."""
+    """Return all rows as they were, then all of them again with less history, where the recipe asks for it."""
     fresh = inputs_of(examples, rows, fitted)
+    if not recipe.copies:
+        return fresh
+    draw = np.random.default_rng(recipe.seed)
     published_s = examples.published_s[rows]
-    days = np.random.default_rng(recipe.seed).uniform(*STALE_DAYS, len(rows))
     until_s = {
-        "stale": published_s - (days * DAY_S).astype(np.int64),
+        "stale": published_s - (draw.uniform(*STALE_DAYS, len(rows)) * DAY_S).astype(np.int64),
         "new": np.full(len(rows), -FAR_S),
     }
-    copies = [with_history_until(examples, rows, fitted, fresh, until_s[copy]) for copy in recipe.copies]
-    return Inputs.stack([fresh, *copies])
+    kind = draw.integers(len(recipe.copies), size=len(rows))
+    drawn_s = np.choose(kind, [until_s[copy] for copy in recipe.copies])
+    return Inputs.stack([fresh, with_history_until(examples, rows, fitted, fresh, drawn_s)])
 
 
 def table_of(examples: Examples, inputs: Inputs) -> Table:
@@ -73,7 +76,7 @@ def table_of(examples: Examples, inputs: Inputs) -> Table:
 
 
 def fit_regressor(recipe: Recipe, table: Table, target: Floats) -> Regressor:
-    """Fit the recipe's estimator to the rows whose target is known, or none where that is none of them."""
+    """Fit the recipe's estimator to the rows whose target is known; from fewer than two nothing is learned."""
     known = np.flatnonzero(np.isfinite(target))
-    maker = estimator(recipe.estimator if len(known) else "anchor")
+    maker = estimator(recipe.estimator if len(known) > 1 else "anchor")
     return maker.fit(table, target, known, parameters=recipe.parameters, seed=recipe.seed)

@@ -144,14 +144,10 @@ def _score(
     sums = np.split(samples.sums(np.hstack(totals)), len(scored), axis=1)
     value = dict(zip(rungs, (_from_sums(total.sum(axis=0)) for total in totals), strict=True))
     values = dict(zip(rungs, (_from_sums(one) for one in sums), strict=True))
-    ranked = dict(
-        zip(rungs, _rank_metrics(scored, replace(samples, replicates=rank_replicates)), strict=True)
-    )
+    ranked = dict(zip(rungs, _rank_metrics(scored, replace(samples, replicates=rank_replicates)), strict=True))
     found: dict[str, Metrics] = {}
     for rung in rungs:
-        both = ranked[rung] | {
-            name: _interval(samples, value[rung][name], values[rung][name]) for name in _FROM_SUMS
-        }
+        both = ranked[rung] | {name: _interval(samples, value[rung][name], values[rung][name]) for name in _FROM_SUMS}
         found[rung] = {name: both[name] for name in METRICS}
     gain = Interval(math.nan, math.nan, math.nan)
     if ANCHOR in rungs:
@@ -214,29 +210,19 @@ def _interval(samples: Resamples, value: Floats | np.float64, values: Floats) ->
 def _check(rungs: Mapping[str, Scored], train_median: float) -> None:
     """Refuse rungs that were not scored on the same posts, or hold numbers that are not known."""
     if not rungs or any(not len(scored.truth) for scored in rungs.values()):
-        raise NotEnoughDataError(
-            "no posts to score the ladder on; import more posts or wait for them to mature"
-        )
+        raise NotEnoughDataError("no posts to score the ladder on; import more posts or wait for them to mature")
     if not train_median < _LOG_CEILING:
-        raise SchemaError(
-            f"train_median is {train_median}, which is no log1p of a count; pass np.log1p(median)"
-        )
+        raise SchemaError(f"train_median is {train_median}, which is no log1p of a count; pass np.log1p(median)")
     first = next(iter(rungs.values()))
     for rung, scored in rungs.items():
         lengths = {len(getattr(scored, name)) for name in _ARRAYS} | {len(s) for s in scored.slices.values()}
         if lengths != {len(first.truth)}:
-            raise SchemaError(
-                f"rung '{rung}' has arrays of {sorted(lengths)} posts; score it on the whole holdout"
-            )
+            raise SchemaError(f"rung '{rung}' has arrays of {sorted(lengths)} posts; score it on the whole holdout")
         if not (np.array_equal(scored.truth, first.truth) and np.array_equal(scored.account, first.account)):
-            raise SchemaError(
-                f"rung '{rung}' was scored on other posts than the first; use one holdout for all"
-            )
+            raise SchemaError(f"rung '{rung}' was scored on other posts than the first; use one holdout for all")
         known = (scored.truth, scored.prediction, scored.score_truth, scored.score_prediction)
         if not all(np.isfinite(array).all() for array in known):
-            raise SchemaError(
-                f"rung '{rung}' holds a truth or forecast that is no finite number; drop or fill it"
-            )
+            raise SchemaError(f"rung '{rung}' holds a truth or forecast that is no finite number; drop or fill it")
 
 
 def _level_order(level: str) -> tuple[float, bool, str]:

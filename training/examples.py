@@ -74,9 +74,7 @@ class Examples:
         others = pl.DataFrame(post).filter(left_out).unique().with_columns(learned=False)
         table = self.history.table.join(others, on=list(post), how="left")
         learned = pl.col("learned").is_null()
-        return History(
-            table.with_columns(pl.when(learned).then(name) for name in ("known_s", "outcome", "engagement"))
-        )
+        return History(table.with_columns(pl.when(learned).then(name) for name in ("known_s", "outcome", "engagement")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +149,10 @@ def inputs_of(examples: Examples, rows: Ints, fitted: Fitted, *, names: list[str
     return read_inputs(view, names or examples.names, plain)
 
 
-def with_history_until(
-    examples: Examples, rows: Ints, fitted: Fitted, fresh: Inputs, known_until_s: Ints
-) -> Inputs:
+def with_history_until(examples: Examples, rows: Ints, fitted: Fitted, fresh: Inputs, known_until_s: Ints) -> Inputs:
     """Return inputs of the same rows with less history: only columns that read outcomes are computed anew."""
     same = {
-        name: fresh.matrix[:, column]
-        for column, name in enumerate(examples.names)
-        if _group(name) != HISTORICAL_GROUP
+        name: fresh.matrix[:, column] for column, name in enumerate(examples.names) if _group(name) != HISTORICAL_GROUP
     }
     until_s = np.minimum(known_until_s, examples.published_s[rows])
     return read_inputs(_view(examples, rows, fitted, until_s), examples.names, same)
@@ -168,9 +162,10 @@ def read_inputs(rows: Rows, names: list[str], computed: Mapping[str, Floats] | N
     """Compute the named features of rows, but for those already computed, with the anchors."""
     return Inputs(
         matrix=featurize(rows, names, computed or {}),
-        anchor=rows.anchor,
-        engagement_anchor=rows.engagement_anchor,
-        is_new=outcomes_known(rows) == 0,
+        # A single post's features may be plain numbers instead of columns.
+        anchor=np.atleast_1d(rows.anchor),
+        engagement_anchor=np.atleast_1d(rows.engagement_anchor),
+        is_new=np.atleast_1d(outcomes_known(rows)) == 0,
     )
 
 

@@ -33,7 +33,6 @@ class DataFacts:
     trained_through: str
     simulated: bool
     immature: int
-    rejected: int
     missing_columns: tuple[str, ...]
     followers_backfilled: float
     assumed_known_at: float

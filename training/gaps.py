@@ -44,11 +44,8 @@ def _data_gaps(card: Card) -> Iterator[str]:
     mixed = data.regimes.get("mixed", 0)
     if mixed:
         yield (
-            f"For {mixed:,} posts it cannot be told which meaning of the {card.outcome} count applies "
-            "(regime `mixed`)."
+            f"For {mixed:,} posts it cannot be told which meaning of the {card.outcome} count applies (regime `mixed`)."
         )
-    if data.rejected:
-        yield f"{data.rejected:,} rows were refused at import and are not among the posts."
 
 
 def _look_gaps(card: Card) -> Iterator[str]:
@@ -94,8 +91,7 @@ def _holdout_gaps(card: Card) -> Iterator[str]:
         )
     if card.holdout.uses > 1:
         yield (
-            f"The holdout has been used {card.holdout.uses} times; "
-            "each use makes its numbers a little too friendly."
+            f"The holdout has been used {card.holdout.uses} times; each use makes its numbers a little too friendly."
         )
     if ladder.posts < SMALL_POSTS or ladder.accounts < SMALL_ACCOUNTS:
         yield (

@@ -29,14 +29,14 @@ def held_out_accounts(
 ) -> Ladder:
     """Judge a recipe on accounts that it never saw.
 
-    A fifth of the accounts is left out of the training rows of the last forward-chaining fold, and out of the
-    history. Their later posts are then forecast one by one, as if each came from an account that nobody has
-    heard of. Intervals and weights are those of `model`, which was fitted to the same rows.
+    Of the accounts that post in the last forward-chaining fold, a fifth is left out of its training rows and
+    of the history. Their later posts are then forecast one by one, as if each came from an account that
+    nobody has heard of. Intervals and weights are those of `model`, which was fitted to the same rows.
 
     Raises
     ------
     NotEnoughDataError
-        The accounts held out have no later posts, or the others no earlier ones.
+        No other account has earlier posts to learn from.
     """
     fold = forward_folds(
         examples.published_s[rows],
@@ -44,14 +44,14 @@ def held_out_accounts(
         folds=recipe.folds,
         embargo_days=recipe.embargo_days,
     )[-1]
-    accounts = _drawn(examples.account[rows], recipe.seed)
     earlier, later = rows[fold.train], rows[fold.judge]
+    accounts = _drawn(examples.account[later], recipe.seed)
     earlier = earlier[~np.isin(examples.account[earlier], accounts)]
     later = later[np.isin(examples.account[later], accounts)]
-    if not len(earlier) or not len(later):
+    if not len(earlier):
         raise NotEnoughDataError(
-            f"holding out {len(accounts)} accounts leaves {len(earlier)} posts to learn from and "
-            f"{len(later)} to judge on; import posts of more accounts"
+            f"{len(accounts)} of the accounts are held out, and no other has earlier posts to learn from; "
+            "import posts of more accounts"
         )
     fitted = replace(fit_features(recipe, examples, earlier), categories=model.core.fitted.categories)
     stranger = replace(model, core=fit_core(recipe, examples, earlier, fitted))

@@ -122,7 +122,7 @@ def _shape(matrix: Floats, codes: list[int]) -> dict[str, Any]:
         "mean": mean.tolist(),
         "scale": np.where(variance > 0, np.sqrt(variance), 1.0).tolist(),
         "levels": {str(column): np.unique(matrix[known[:, column], column]).tolist() for column in codes},
-        "gaps": np.flatnonzero(~known.all(axis=0)).tolist(),
+        "gaps": np.flatnonzero(known.any(axis=0) & ~known.all(axis=0)).tolist(),
     }
 
 

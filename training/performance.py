@@ -100,8 +100,5 @@ def rungs_of(
 def _widest(sources: Sequence[str], outcome: Floats) -> str:
     """Return the source whose outcomes spread most: the one least shaped by how its posts were chosen."""
     labels = np.asarray(sources)
-    spread = {
-        str(name): float(np.ptp(np.quantile(outcome[labels == name], [0.1, 0.9])))
-        for name in np.unique(labels)
-    }
+    spread = {str(name): float(np.ptp(np.quantile(outcome[labels == name], [0.1, 0.9]))) for name in np.unique(labels)}
     return max(spread, key=lambda name: spread[name])

@@ -142,9 +142,7 @@ class PerformanceModel:
             "default_source": self.default_source,
             "folds": [fold.to_dict() for fold in self.folds],
         }
-        (folder / "model.json").write_text(
-            json.dumps(state, sort_keys=True, allow_nan=False), encoding="utf-8"
-        )
+        (folder / "model.json").write_text(json.dumps(state, sort_keys=True, allow_nan=False), encoding="utf-8")
         return {
             "family": FAMILY,
             "platform": self.platform,

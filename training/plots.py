@@ -87,9 +87,7 @@ def draw_ladder(heading: Heading, ladder: Ladder, nominal: float) -> Figure:
             colour = BLUE if rung == MODEL else GREY
             whisker(panel, metrics[name], place, colour, 100 if percent else 1)
             if not math.isfinite(metrics[name].value):
-                panel.text(
-                    0.04, place, "unknown", transform=panel.get_yaxis_transform(), va="center", fontsize=8
-                )
+                panel.text(0.04, place, "unknown", transform=panel.get_yaxis_transform(), va="center", fontsize=8)
         better = f"  ({_BETTER[name]} is better)" if name in _BETTER else ""
         panel.set_title(f"{label}{', %' if percent else ''}{better}", fontsize=9, color=INK, loc="left")
         panel.margins(x=0.15)
@@ -107,9 +105,7 @@ def draw_predicted_actual(heading: Heading, scored: Scored) -> Figure:
     low, high = float(both.min()) - 0.3, float(both.max()) + 0.3
     _density(axes, scored, (low, high))
     axes.plot([low, high], [low, high], color=VERMILION, linewidth=1.2, label="predicted = actual")
-    axes.plot(
-        *_tenths(scored), "o-", color=INK, mfc="white", ms=5, lw=1, label="median of each tenth by forecast"
-    )
+    axes.plot(*_tenths(scored), "o-", color=INK, mfc="white", ms=5, lw=1, label="median of each tenth by forecast")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(*count_ticks(low, high))
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
@@ -126,9 +122,7 @@ def draw_calibration(
     """Show how often outcomes fell inside: over nominal levels, and by slice at the level served."""
     rows = [("all posts", ladder.rungs[MODEL]["coverage"])]
     rows += [(_words(row), row.rungs[MODEL]["coverage"]) for row in ladder.slices]
-    figure = titled_figure(
-        heading, "Do the intervals hold what they promise?", (11.5, max(5.4, inches_for(len(rows))))
-    )
+    figure = titled_figure(heading, "Do the intervals hold what they promise?", (11.5, max(5.4, inches_for(len(rows)))))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     left.plot([0, 100], [0, 100], color=INK, linestyle="--", linewidth=1, label="as promised")
     observed = {level: _with_error(*found) for level, found in levels.items()} or {nominal: rows[0][1]}
@@ -174,10 +168,7 @@ def draw_importance(heading: Heading, importance: Mapping[str, float], groups: M
 def draw_slices(heading: Heading, ladder: Ladder) -> Figure:
     """Show in every slice by how much the model beats the account anchor."""
     rows = [(f"all posts  ({ladder.posts:,} posts, {ladder.accounts:,} accounts)", ladder.gain)]
-    rows += [
-        (f"{_words(row)}  ({row.posts:,} posts, {row.accounts:,} accounts)", row.gain)
-        for row in ladder.slices
-    ]
+    rows += [(f"{_words(row)}  ({row.posts:,} posts, {row.accounts:,} accounts)", row.gain) for row in ladder.slices]
     title = "How much smaller than the account anchor’s is the model’s error?"
     figure = titled_figure(heading, title, (9.2, inches_for(len(rows))))
     axes = figure.subplots()
@@ -187,9 +178,7 @@ def draw_slices(heading: Heading, ladder: Ladder) -> Figure:
         whisker(axes, gain, place, colour, 100)
     # A slice of a few posts may reach far below; it must not squeeze the others.
     axes.set_xlim(left=max(axes.get_xlim()[0], _WORST_GAIN_PERCENT))
-    axes.set_xlabel(
-        "gain in MAE of log, %, with 95 % interval  (blue better, red worse, grey undecided)", fontsize=9
-    )
+    axes.set_xlabel("gain in MAE of log, %, with 95 % interval  (blue better, red worse, grey undecided)", fontsize=9)
     name_rows(axes, [words for words, _ in rows])
     return figure
 

@@ -11,7 +11,7 @@ from typing import Any
 from features.errors import BundleError, TrainingError
 
 COPIES = ("stale", "new")
-"""Kinds of further copies of a training row: with its history cut off 3 to 60 days earlier, and with none."""
+"""Kinds of copies of a training row: with its history cut off 3 to 60 days earlier, and with none."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Recipe:
     anchor_weight
         How many outcomes the prior counts for in an anchor.
     copies
-        Further copies of each training row, of `COPIES`, so that training looks like prediction.
+        Each training row is learned once as it was and once more as a copy with less history, of a kind drawn
+        from these, so that training looks like prediction. No kinds: no copies.
     folds
         Forward-chaining folds on which intervals and the weight of the residual are set.
     coverage

@@ -87,9 +87,7 @@ class Estimator(Protocol):
     def suggest(self, trial: BaseTrial, /) -> dict[str, Any]:
         """Draw parameters from the search space."""
 
-    def fit(
-        self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, seed: int
-    ) -> Regressor:
+    def fit(self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, seed: int) -> Regressor:
         """Fit on one thread to rows of a table, in ascending order, for each of which `target` is known."""
 
     def load(self, path: Path) -> Regressor:

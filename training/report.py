@@ -102,9 +102,7 @@ def slice_gains(
 
 def coverage(scored: Scored) -> tuple[float, float]:
     """Return the share of posts inside their interval and its standard error clustered by account."""
-    return coverage_with_error(
-        scored.account, (scored.lower <= scored.truth) & (scored.truth <= scored.upper)
-    )
+    return coverage_with_error(scored.account, (scored.lower <= scored.truth) & (scored.truth <= scored.upper))
 
 
 def coverage_levels(

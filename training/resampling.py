@@ -38,9 +38,7 @@ class Resamples:
     def of(cls, account: NDArray[np.int64], replicates: int, seed: int) -> Resamples:
         """Number the accounts of the posts from 0 and prepare their samples."""
         if replicates < 1:
-            raise SettingsError(
-                f"replicates is {replicates}; a bootstrap needs at least 1, and 1000 for an interval"
-            )
+            raise SettingsError(f"replicates is {replicates}; a bootstrap needs at least 1, and 1000 for an interval")
         labels, code = np.unique(account, return_inverse=True)
         return cls(code, len(labels), replicates, seed)
 

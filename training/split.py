@@ -69,9 +69,7 @@ def forward_folds(
     return splits
 
 
-def _block(
-    published_s: Ints, sources: Sequence[str], start: float, stop: float, embargo_days: float
-) -> Split:
+def _block(published_s: Ints, sources: Sequence[str], start: float, stop: float, embargo_days: float) -> Split:
     """Judge the rows of each source between two of its quantiles of time; learn from those well before."""
     labels = np.asarray(sources)
     train, judge = np.zeros(len(labels), bool), np.zeros(len(labels), bool)

@@ -44,9 +44,7 @@ class Task(Protocol[FittedModel]):
     def load(self, folder: Path, meta: Mapping[str, Any]) -> FittedModel:
         """Open the model in a folder that `meta` describes."""
 
-    def rungs(
-        self, model: FittedModel, examples: Examples, rows: Ints, *, train_median: float
-    ) -> dict[str, Scored]:
+    def rungs(self, model: FittedModel, examples: Examples, rows: Ints, *, train_median: float) -> dict[str, Scored]:
         """Score the ladder on rows not learned from."""
 
 
@@ -56,9 +54,7 @@ FAMILIES: dict[str, Task[Any]] = {task.family: task for task in (Performance(),)
 def family(name: str) -> Task[Any]:
     """Return the family of that name."""
     if name not in FAMILIES:
-        raise BundleError(
-            f"this clipcast knows no model family {name!r}, only {', '.join(FAMILIES)}; update clipcast"
-        )
+        raise BundleError(f"this clipcast knows no model family {name!r}, only {', '.join(FAMILIES)}; update clipcast")
     return FAMILIES[name]
 
 

@@ -74,7 +74,7 @@ class Tuned:
     score
         Mean absolute error of log1p over the folds; the lower the better.
     trials
-        Every finished trial: number, state, score and parameters.
+        Every finished trial: number, state, score (of a pruned one over its first folds) and parameters.
     """
 
     recipe: Recipe
@@ -119,9 +119,7 @@ def tune(
     budget = trials if maker.defaults else 1
     folds = prepare_folds(examples, rows, start) if len(_finished(study)) < budget else []
     while (done := len(_finished(study))) < budget:
-        study.sampler = optuna.samplers.TPESampler(
-            seed=start.seed * 100_003 + done, n_startup_trials=STARTUP_TRIALS
-        )
+        study.sampler = optuna.samplers.TPESampler(seed=start.seed * 100_003 + done, n_startup_trials=STARTUP_TRIALS)
         if done < len(given):
             study.enqueue_trial(dict(given[done]))
         trial = study.ask()

@@ -1,0 +1,136 @@
+"""Rows of training: which posts, with what history, in what order."""
+
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.columns import FAR_S
+from features.errors import NotEnoughDataError
+from tests.training_world import DAY_S, built, known_frame, recipe
+from training.core import fit_features, training_inputs
+from training.examples import Examples, Inputs, inputs_of, with_history_until
+
+
+@cache
+def examples() -> Examples:
+    return built(known_frame())
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    return np.arange(100, 400)
+
+
+def fields(inputs: Inputs) -> list[np.ndarray]:
+    return [inputs.matrix, inputs.anchor, inputs.engagement_anchor, inputs.is_new]
+
+
+def assert_equal(left: Inputs, right: Inputs) -> None:
+    for one, other in zip(fields(left), fields(right), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_posts_without_an_outcome_are_no_rows_but_remain_history() -> None:
+    known = known_frame()
+    immature = known["known_at"].is_null().sum()
+    assert immature > 0
+    assert len(examples()) == known.height - immature
+    assert examples().history.table.height == known.height
+
+
+def test_rows_stand_in_order_of_publication() -> None:
+    assert (np.diff(examples().published_s) >= 0).all()
+
+
+@pytest.mark.parametrize("wanted", [{"min_posts": 10_000}, {"min_accounts": 1_000}])
+def test_too_few_posts_or_accounts_are_refused_with_what_to_do(wanted: dict[str, int]) -> None:
+    with pytest.raises(NotEnoughDataError, match="import more posts"):
+        built(known_frame(), **wanted)
+
+
+def test_no_posts_at_all_are_refused_whatever_the_minimum() -> None:
+    with pytest.raises(NotEnoughDataError, match="0 mature posts"):
+        built(known_frame().head(0), min_posts=0, min_accounts=0)
+
+
+def test_one_row_has_the_inputs_it_has_among_others(rows: np.ndarray) -> None:
+    fitted = fit_features(recipe(), examples(), rows)
+    whole = inputs_of(examples(), rows, fitted)
+    for position in (0, 17, len(rows) - 1):
+        alone = inputs_of(examples(), rows[position : position + 1], fitted)
+        np.testing.assert_array_equal(alone.matrix[0], whole.matrix[position])
+        assert alone.anchor[0] == whole.anchor[position]
+
+
+def test_features_can_be_asked_for_by_name_and_in_any_order(rows: np.ndarray) -> None:
+    fitted = fit_features(recipe(), examples(), rows)
+    names = ["log_followers", "anchor", "visual_brightness"]
+    asked = inputs_of(examples(), rows, fitted, names=names).matrix
+    whole = inputs_of(examples(), rows, fitted).matrix
+    columns = [examples().names.index(name) for name in names[:2]]
+    np.testing.assert_array_equal(asked[:, :2], whole[:, columns])
+    assert np.isnan(asked[:, 2]).all()
+
+
+def test_history_up_to_publication_is_all_the_history_there_is(rows: np.ndarray) -> None:
+    fitted = fit_features(recipe(), examples(), rows)
+    fresh = inputs_of(examples(), rows, fitted)
+    much_later = examples().published_s[rows] + 100 * DAY_S
+    assert_equal(with_history_until(examples(), rows, fitted, fresh, much_later), fresh)
+
+
+def test_without_any_history_every_account_is_new_and_its_anchor_the_prior(rows: np.ndarray) -> None:
+    fitted = fit_features(recipe(), examples(), rows)
+    fresh = inputs_of(examples(), rows, fitted)
+    none = with_history_until(examples(), rows, fitted, fresh, np.full(len(rows), -FAR_S))
+    assert not fresh.is_new.all()
+    assert none.is_new.all()
+    np.testing.assert_allclose(none.anchor, none.matrix[:, examples().names.index("prior")])
+    assert np.isnan(none.matrix[:, examples().names.index("last_outcome")]).all()
+
+
+def test_copies_follow_all_rows_in_the_order_in_which_targets_are_tiled(rows: np.ndarray) -> None:
+    fitted = fit_features(recipe(), examples(), rows)
+    inputs = training_inputs(recipe(), examples(), rows, fitted)
+    size = len(rows)
+    assert len(inputs) == 2 * size
+    assert_equal(Inputs(*(each[:size] for each in fields(inputs))), inputs_of(examples(), rows, fitted))
+    followers = examples().names.index("log_followers")
+    np.testing.assert_array_equal(inputs.matrix[:size, followers], inputs.matrix[size:, followers])
+    np.testing.assert_array_equal(np.tile(np.log1p(examples().posts.followers[rows]), 2), inputs.matrix[:, followers])
+
+
+def test_half_of_the_copies_are_new_accounts_and_the_others_know_no_more_than_before(rows: np.ndarray) -> None:
+    fitted = fit_features(recipe(), examples(), rows)
+    inputs = training_inputs(recipe(), examples(), rows, fitted)
+    size, known = len(rows), examples().names.index("outcomes_known")
+    fresh, copied = inputs.matrix[:size, known], inputs.matrix[size:, known]
+    assert (copied <= fresh).all()
+    had_history = fresh > 5
+    assert 0.4 < (copied[had_history] == 0).mean() < 0.7
+
+
+def test_a_recipe_without_copies_learns_every_row_once(rows: np.ndarray) -> None:
+    plain = recipe(copies=())
+    fitted = fit_features(plain, examples(), rows)
+    assert_equal(training_inputs(plain, examples(), rows, fitted), inputs_of(examples(), rows, fitted))
+
+
+def test_a_model_keeps_no_outcome_of_a_post_that_it_did_not_learn_from(rows: np.ndarray) -> None:
+    learned = examples().history_of_rows(rows).table
+    assert learned.height == examples().history.table.height
+    known = learned.filter(pl.col("known_s").is_not_null())
+    assert known.height == len(rows)
+    assert sorted(known["outcome"]) == sorted(
+        examples().history.table.filter(
+            pl.col("published_s").is_between(*examples().published_s[rows[[0, -1]]].tolist())
+            & pl.col("known_s").is_not_null()
+        )["outcome"]
+    )
+    assert learned.filter(pl.col("known_s").is_null())["engagement"].null_count() == learned.height - len(rows)
+
+
+def test_a_model_of_all_rows_keeps_the_whole_history() -> None:
+    assert examples().history_of_rows(np.arange(len(examples()))) is examples().history
