@@ -60,8 +60,8 @@ _SIGNS = {
     Kind.LINE_BREAK: "\n",
     Kind.HASH: "#",
     Kind.AT: "@",
-    Kind.QUESTION: "?？؟",
-    Kind.EXCLAMATION: "!",
+    Kind.QUESTION: "?\uff1f\u061f",
+    Kind.EXCLAMATION: "!\uff01",
 }
 
 

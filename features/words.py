@@ -46,7 +46,7 @@ class WordTopics:
         words = Lexicon(tuple(uses), np.zeros((TOPICS, len(uses))))
         positions = list(chain.from_iterable(words.positions(part.words) for part in in_parts(captions)))
         places = rarity * _leading_directions(_weighted(positions, rarity), seed)
-        return cls(Lexicon(tuple(uses), np.round(places, 8)))
+        return cls(Lexicon(tuple(uses), np.round(places, 8) + 0.0))  # and no -0.0
 
     @classmethod
     def empty(cls) -> WordTopics:

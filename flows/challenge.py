@@ -28,7 +28,7 @@ from training.examples import Examples
 from training.held_out import held_out_accounts
 from training.performance_model import PerformanceModel
 from training.recipe import Recipe
-from training.report import Report, coverage_levels, report_on
+from training.report import Report, coverage_levels, engagement_metrics, report_on
 from training.split import Split
 
 
@@ -251,6 +251,7 @@ class Challenge:
             judged=judged,
             report=trained.report,
             levels=coverage_levels(job.task, trained.evaluated, self.examples, judged),
+            engagement=engagement_metrics(job.task, trained.evaluated, self.examples, judged),
             decision=decision,
             holdout_uses=decision.evidence.holdout_uses,
             data_hash=job.data_hash,

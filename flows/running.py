@@ -30,6 +30,8 @@ def quiet_engines(settings: Settings) -> None:
     """
     settings.prefect_home.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PREFECT_HOME", str(settings.prefect_home))
+    # The very first start compiles and migrates; on a busy machine that outlasts Prefect's 20 seconds.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
@@ -59,7 +61,7 @@ def outcomes_of(name: str, platforms: list[str] | None, day: date | None, consol
     from flows.progress import watching
 
     with watching(console) as board:
-        board.say(name, "starting Prefect")
+        board.say(name, "starting Prefect, which takes up to a minute the first time")
         found: list[dict[str, Any]] = FLOWS[name](platforms, day.isoformat() if day else None)
     return found
 

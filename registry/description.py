@@ -74,6 +74,7 @@ class Described:
     trials: int
     maturity_days: float
     horizon_days: float
+    engagement: Mapping[str, float]
     unseen: Ladder | None
 
     @property
@@ -104,7 +105,7 @@ def write_description(described: Described, folder: Path) -> Path:
 def measured(described: Described) -> dict[str, float]:
     """Return every metric of a version under the same names for all: holdout, folds, accounts never seen."""
     folds = described.model.folds
-    found = described.report.metrics()
+    found = {**described.report.metrics(), **described.engagement}
     if folds:
         found["folds_mae_log"] = float(np.mean([fold.mae for fold in folds]))
         found["folds_anchor_mae_log"] = float(np.mean([fold.anchor_mae for fold in folds]))
@@ -271,9 +272,11 @@ def _source_facts(name: str, known: pl.DataFrame) -> SourceFacts:
 def _outputs(described: Described, platform: Platform) -> tuple[OutputFacts, ...]:
     rung = described.report.ladder.rungs["model"]
     rate = ENGAGEMENT[platform]
+    error = described.engagement.get("engagement_mae_log")
+    error_of_rate = "unknown" if error is None else f"MAE of log {error:.3f}"
     return (
         OutputFacts("prediction", PRIMARY[platform], f"MAE of log {rung['mae_log'].value:.3f}"),
-        OutputFacts("engagement_rate", f"{', '.join(rate.parts)} over {rate.base}"),
+        OutputFacts("engagement_rate", f"{', '.join(rate.parts)} over {rate.base}", error_of_rate),
         OutputFacts(
             "score",
             f"percentile of the {PRIMARY[platform]} among the population's recent posts, 0 to 100",

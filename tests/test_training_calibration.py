@@ -78,9 +78,9 @@ def test_intervals_hold_on_accounts_that_calibration_has_not_seen() -> None:
 
 def test_intervals_hold_where_only_the_accounts_seen_explain_the_size_of_errors() -> None:
     draw = np.random.default_rng(7)
-    account = np.repeat(np.arange(40), 100)
-    size = np.exp(draw.normal(0, 1, 80))
-    marks = draw.normal(size=(80, len(SPREAD_FEATURES)))
+    account = np.repeat(np.arange(100), 50)
+    size = np.exp(draw.normal(0, 1, 200))
+    marks = draw.normal(size=(200, len(SPREAD_FEATURES)))
 
     def fold(first: int) -> Judged:
         accounts = account + first
@@ -97,7 +97,7 @@ def test_intervals_hold_where_only_the_accounts_seen_explain_the_size_of_errors(
         )
 
     calibration = calibrate(recipe(), [fold(0)])
-    later = fold(40)
+    later = fold(100)
     lower, upper = calibration.primary.interval(later.raw, calibration.scale(later.spread), later.is_new)
     inside = (lower <= later.residual) & (later.residual <= upper)
     assert inside.mean() == pytest.approx(0.8, abs=0.06)

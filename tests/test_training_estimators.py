@@ -87,8 +87,8 @@ def test_any_parameter_may_change_from_fit_to_fit_on_one_table(
     maker: Estimator, table: Table, target: np.ndarray, tmp_path: Path
 ) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=7))
-    for number in range(3):
-        parameters = maker.suggest(study.ask())
+    for number in range(12):
+        parameters = {name: 20 if name == "rounds" else value for name, value in maker.suggest(study.ask()).items()}
         shared, alone = (
             maker.fit(each, target, EVERY, parameters=parameters, seed=7) for each in (table, copied(table))
         )

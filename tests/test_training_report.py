@@ -11,7 +11,16 @@ from tests.training_world import built, known_frame, recipe
 from training.evaluate import Scored
 from training.examples import Examples
 from training.performance import Performance
-from training.report import Report, coverage, coverage_levels, errors, gain, report_on, slice_gains
+from training.report import (
+    Report,
+    coverage,
+    coverage_levels,
+    engagement_metrics,
+    errors,
+    gain,
+    report_on,
+    slice_gains,
+)
 from training.slices import slices_of
 from training.split import Split, holdout_split
 
@@ -48,6 +57,16 @@ def test_metrics_carry_the_ladder_below_the_model() -> None:
     assert metrics["gain_over_anchor"] == report().anchor_gain.value
     assert metrics["mae_log_low"] <= metrics["mae_log"] <= metrics["mae_log_high"]
     assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
+
+
+def test_what_cannot_be_known_is_no_metric() -> None:
+    counts = [pl.lit(1000, pl.Int64).alias(f"{look}views") for look in ("", "first_")]
+    alike = built(known_frame().with_columns(counts))
+    parts = holdout_split(alike.published_s, alike.sources, share=0.2, embargo_days=3)
+    model = TASK.fit(recipe(), alike, parts.train)
+    metrics = report_on(TASK, model, alike, parts, **RESAMPLED).metrics()
+    assert "r2" not in metrics
+    assert all(np.isfinite(value) for value in metrics.values())
 
 
 def test_the_constant_is_the_median_of_the_rows_learned_from() -> None:
@@ -105,3 +124,16 @@ def test_wider_levels_cover_more() -> None:
     assert list(levels) == sorted(levels)
     assert shares == sorted(shares)
     assert levels[0.8][0] == pytest.approx(coverage(report().model)[0])
+
+
+def test_the_engagement_rate_is_judged_beside_its_anchor() -> None:
+    model = TASK.fit(recipe(), examples(), split().train)
+    found = engagement_metrics(TASK, model, examples(), split().judge)
+    assert 0 < found["engagement_mae_log"] < 1.5 * found["engagement_anchor_mae_log"]
+    assert 0.6 < found["engagement_coverage"] < 0.95
+
+
+def test_an_engagement_rate_that_is_nowhere_known_is_not_judged() -> None:
+    model = TASK.fit(recipe(), examples(), split().train)
+    unknown = replace(examples(), engagement=np.full(len(examples()), np.nan))
+    assert engagement_metrics(TASK, model, unknown, split().judge) == {}

@@ -91,7 +91,7 @@ class PerformanceModel:
         if len(posts) and posts.platform != self.platform:
             raise SchemaError(f"this model forecasts {self.platform}; give it no posts of {posts.platform}")
         names = populations(posts)
-        context = (history or self.history).joined(posts, names)
+        context = (self.history if history is None else history).joined(posts, names)
         parts = [
             self.forecast(self._inputs(posts.slice(cut.start, cut.stop), names[cut], context), names[cut])
             for cut in chunks(len(posts))

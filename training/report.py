@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class Report:
         return self.ladder.gain
 
     def metrics(self) -> dict[str, float]:
-        """Return the model's metrics with their ends, and the error of the rungs below it."""
+        """Return the model's known metrics with their ends, and the error of the rungs below it."""
         below = {
             "constant_mae_log": self.ladder.rungs[CONSTANT]["mae_log"].value,
             "anchor_mae_log": self.ladder.rungs[ANCHOR]["mae_log"].value,
@@ -56,7 +57,8 @@ class Report:
             "holdout_posts": float(self.ladder.posts),
             "holdout_accounts": float(self.ladder.accounts),
         }
-        return {**self.ladder.metrics(MODEL), **below}
+        known = {name: value for name, value in below.items() if math.isfinite(value)}
+        return {**self.ladder.metrics(MODEL), **known}
 
 
 def report_on(
@@ -103,6 +105,25 @@ def slice_gains(
 def coverage(scored: Scored) -> tuple[float, float]:
     """Return the share of posts inside their interval and its standard error clustered by account."""
     return coverage_with_error(scored.account, (scored.lower <= scored.truth) & (scored.truth <= scored.upper))
+
+
+def engagement_metrics(task: Performance, model: PerformanceModel, examples: Examples, rows: Ints) -> dict[str, float]:
+    """Return how far the engagement rate was off, beside its anchor; nothing where no rate is known.
+
+    Errors are of the log of the rate, so 0.1 is about 10 %.
+    """
+    truth = examples.engagement[rows]
+    known = np.isfinite(truth)
+    if not known.any():
+        return {}
+    inputs = task.inputs(model, examples, rows)
+    forecast = model.forecast(inputs, [examples.populations[row] for row in rows])
+    inside = (forecast.engagement_lower <= truth) & (truth <= forecast.engagement_upper)
+    return {
+        "engagement_mae_log": float(np.abs(truth - forecast.engagement)[known].mean()),
+        "engagement_anchor_mae_log": float(np.abs(truth - inputs.engagement_anchor)[known].mean()),
+        "engagement_coverage": float(inside[known].mean()),
+    }
 
 
 def coverage_levels(
