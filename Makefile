@@ -48,7 +48,7 @@ $(STAMP): pyproject.toml constraints.txt
 			"install it, or name yours: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { \
 		echo "clipcast needs Python 3.11 or 3.12, and $(PYTHON) is another: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "Installing clipcast and its tools into $(VENV): once, 3 to 4 minutes ..."
+	@echo "Installing clipcast and its tools into $(VENV): once, 3 to 5 minutes ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) --upgrade pip # the one that comes with Python takes twice as long
 	@$(INSTALL) -e '.[dev]'
