@@ -16,6 +16,7 @@ from features.settings import Settings
 from registry.gate import GateRules
 from registry.ledger import Row
 from registry.places import Registry
+from training.drawing import PLATFORM_NAMES
 from training.ladder import markdown_table
 
 BEGIN, END = "<!-- versions in production: begin -->", "<!-- versions in production: end -->"
@@ -181,7 +182,7 @@ def versions_table() -> str:
     """Return the versions in production as a markdown table, with the data they speak of."""
     rows = [
         [
-            each["model"].split("-")[1].capitalize(),
+            PLATFORM_NAMES[each["model"].split("-")[1]],
             _number(each["metrics"], "accuracy"),
             _number(each["metrics"], "mae_log"),
             _number(each["metrics"], "r2"),
@@ -191,7 +192,7 @@ def versions_table() -> str:
     ]
     speaks_of = "\n".join(f"- {each['model']} {each['semver']}: {each['data']}" for each in statuses())
     table = markdown_table(["Platform", "Accuracy", "MAE", "R²", "Last updated"], rows)
-    return f"{table}\n\nMeasured on the latest, sealed fifth of:\n\n{speaks_of}"
+    return f"{table.rstrip()}\n\nMeasured on the latest, sealed fifth of:\n\n{speaks_of}"
 
 
 def _data_hash(registry: Registry, row: Row) -> str | None:

@@ -35,7 +35,7 @@ def test_the_table_between_the_markers_is_replaced_and_nothing_else(tmp_path):
     text = readme.read_text()
     assert text.startswith(f"before\n{reporting.BEGIN}\n")
     assert text.endswith(f"{reporting.END}\nafter\n")
-    assert "| Youtube | 0.770 | 0.700 | 0.610 | 2026-06-27 |" in text
+    assert "| YouTube | 0.770 | 0.700 | 0.610 | 2026-06-27 |" in text
     assert "5,000 simulated posts" in text
     assert "old" not in text
 
