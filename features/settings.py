@@ -70,7 +70,6 @@ class TrainingSettings(_Group):
     holdout_share: Share
     min_posts: Count
     min_accounts: Count
-    max_rounds: Count
 
 
 class IntervalSettings(_Group):

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,23 @@ from training.split import Split
 
 @dataclass(frozen=True)
 class Champion:
-    """What is in production: its row in the ledger, its bundle, and its model."""
+    """What is in production: its row in the ledger and its bundle, opened as a model when that is asked for."""
 
     row: Row
-    loaded: Loaded
+    bundle: Bundle
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """The model as it serves."""
+        return load(self.bundle.folder, self.bundle.sha256)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether this clipcast can serve it; one made for other features it cannot."""
+        try:
+            return bool(self.loaded)
+        except BundleError:
+            return False
 
     @property
     def model(self) -> PerformanceModel:
@@ -49,7 +63,7 @@ class Champion:
     @property
     def recipe(self) -> Recipe:
         """The recipe it was fitted by."""
-        return Recipe.from_dict(self.loaded.bundle.meta["recipe"])
+        return Recipe.from_dict(self.bundle.meta["recipe"])
 
 
 def champion_of(job: Job) -> Champion | None:
@@ -57,8 +71,7 @@ def champion_of(job: Job) -> Champion | None:
     row = job.registry.ledger.champion(job.name)
     if row is None:
         return None
-    bundle = job.registry.bundle_of(row)
-    return Champion(row, load(bundle.folder, bundle.sha256))
+    return Champion(row, job.registry.bundle_of(row))
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,7 @@ def train(job: Job, examples: Examples, split: Split, recipe: Recipe, trials: in
     """Fit a recipe to the rows before the holdout and judge it there, then fit it to all rows."""
     started = datetime.now(UTC)
     job.watcher.say("fitting and judging on the holdout")
-    evaluated = job.task.fit(recipe, examples, split.train)
+    evaluated = job.task.fit(recipe, examples.known_by(split.train, split.until_s), split.train)
     report = judge(job, evaluated, examples, split)
     unseen = _unseen(job, evaluated, recipe, examples, split)
     job.watcher.say("fitting to all mature posts")
@@ -104,7 +117,8 @@ def train(job: Job, examples: Examples, split: Split, recipe: Recipe, trials: in
 
 def _unseen(job: Job, evaluated: PerformanceModel, recipe: Recipe, examples: Examples, split: Split) -> Ladder | None:
     try:
-        return held_out_accounts(evaluated, recipe, examples, split.train, replicates=job.settings.gate.replicates)
+        known = examples.known_by(split.train, split.until_s)
+        return held_out_accounts(evaluated, recipe, known, split.train, replicates=job.settings.gate.replicates)
     except NotEnoughDataError as error:
         job.watcher.say(f"accounts never seen are not measured: {error}")
         return None
@@ -173,7 +187,9 @@ class Challenge:
         judged = self.trained.split.judge
         holdout = holdout_hash(self.examples, judged)
         uses = self.job.registry.ledger.count_holdout_use(self.job.name, holdout, self.job.key)
-        if self.champion is None:
+        if self.champion is not None and not self.champion.is_readable:
+            self.job.watcher.say("this clipcast cannot serve the champion any more, so the candidate counts as a first")
+        if self.champion is None or not self.champion.is_readable:
             return evidence_of_first(served, self.trained.report, uses)
         return evidence_against(
             Comparison.REFRESH if self.change is Change.REFRESH else Comparison.REPLACE,
@@ -196,7 +212,8 @@ class Challenge:
             job.watcher.say("the search found no better recipe than the champion's")
             return self.trained.report.model
         job.watcher.say("fitting the champion's recipe to the same rows")
-        return judge(job, job.task.fit(champion.recipe, self.examples, split.train), self.examples, split).model
+        known = self.examples.known_by(split.train, split.until_s)
+        return judge(job, job.task.fit(champion.recipe, known, split.train), self.examples, split).model
 
     def _carry_out(self, decision: Decision, served: Bundle, evaluated: Bundle, artifacts: Path) -> Outcome:
         """Describe and register the candidate, and enter the decision in the ledger with all that follows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 
-from features.errors import ClipcastError
+from features.errors import ClipcastError, StoreError
 from features.known import known_posts
 from features.schema import Platform
 from features.settings import Settings
@@ -97,9 +98,9 @@ class Job:
         end = datetime.combine(self.day, time(), tzinfo=UTC) + timedelta(days=1)
         return min(end, datetime.now(UTC))
 
-    @property
+    @cached_property
     def data_hash(self) -> str:
-        """Names the version of the data."""
+        """Names the version of the data that the job started with."""
         return self.store.manifest().hash
 
     @property
@@ -114,6 +115,8 @@ class Job:
     def examples(self) -> Examples:
         """Build the platform's rows as they were known at the logical date."""
         known = known_posts(self.store, self.platform, self.as_of, self.settings.outcome.maturity_days)
+        if self.store.manifest().hash != self.data_hash:
+            raise StoreError("posts were imported while the run read them; start it again")
         training = self.settings.training
         return self.task.build(known, min_posts=training.min_posts, min_accounts=training.min_accounts)
 
@@ -165,8 +168,14 @@ def once(job: Job, work: Callable[[Job], Outcome]) -> Outcome:
 @contextmanager
 def _recorded(runs: Runs, key: str) -> Iterator[Callable[[Outcome], None]]:
     """Record how a run ended; one that raised may be started again."""
+
+    def finish(outcome: Outcome) -> None:
+        """Finish the run; one that had nothing to do yet is free to be started again."""
+        status = RunStatus.FAILED if outcome.verdict == "idle" else RunStatus.DONE
+        runs.finish_run(key, status, outcome.to_dict())
+
     try:
-        yield lambda outcome: runs.finish_run(key, RunStatus.DONE, outcome.to_dict())
+        yield finish
     except BaseException as error:
         words = str(error) if isinstance(error, ClipcastError) else repr(error)
         runs.finish_run(key, RunStatus.FAILED, {"error": words})
@@ -175,4 +184,7 @@ def _recorded(runs: Runs, key: str) -> Iterator[Callable[[Outcome], None]]:
 
 def whoami() -> str:
     """Return the name under which decisions are entered in the ledger."""
-    return getpass.getuser()
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have a number only
+        return f"uid {os.getuid()}"

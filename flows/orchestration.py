@@ -20,7 +20,7 @@ from features.sources import Collected, Inbox
 from features.store import Store
 from features.versioning import dvc_add
 from flows.job import Job, Outcome, once
-from flows.progress import watcher_of
+from flows.progress import is_watched, watcher_of
 from flows.refresh import refresh
 from flows.retrain import retrain
 from flows.review import review
@@ -38,8 +38,8 @@ JOBS: dict[str, Callable[[Job], Outcome]] = {"daily": refresh, "weekly": retrain
 @flow(name="clipcast-daily", task_runner=SIDE_BY_SIDE)
 def daily(platforms: list[str] | None = None, date: str | None = None) -> list[dict[str, Any]]:
     """Collect what is new, then refit each champion's recipe to all that has matured."""
-    collect_posts()
-    return _side_by_side("daily", platforms, date)
+    uncollected = collect_posts()
+    return [*uncollected, *_side_by_side("daily", platforms, date)]
 
 
 @flow(name="clipcast-weekly", task_runner=SIDE_BY_SIDE)
@@ -58,8 +58,8 @@ FLOWS = {"daily": daily, "weekly": weekly, "monthly": monthly}
 
 
 @task(name="collect", cache_policy=NO_CACHE, persist_result=False)
-def collect_posts() -> list[str]:
-    """Append the files that wait in the inbox, and name the data's new version."""
+def collect_posts() -> list[dict[str, Any]]:
+    """Append the files that wait in the inbox and name the data's new version; return what failed."""
     settings = Settings.load()
     found = Inbox(settings.inbox).collect(Store(settings.data), settings.home / "rejects")
     if any(each.appended for each in found):
@@ -67,7 +67,7 @@ def collect_posts() -> list[str]:
     words = [_words(each) for each in found]
     for line in words or ["nothing new in the inbox"]:
         watcher_of("collect").say(line)
-    return words
+    return [Outcome("inbox", "failed", each.error).to_dict() for each in found if each.error]
 
 
 @task(name="platform", task_run_name="{name} {platform}", cache_policy=NO_CACHE, persist_result=False)
@@ -93,7 +93,11 @@ def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> li
     when = day or datetime.now(UTC).date().isoformat()
     futures = {platform: run_platform.submit(name, platform, when) for platform in chosen}
     wait(list(futures.values()))
-    return [_outcome(platform, future) for platform, future in futures.items()]
+    outcomes = [_outcome(platform, future) for platform, future in futures.items()]
+    failed = [f"{each['platform']}: {each['reason']}" for each in outcomes if each["verdict"] == "failed"]
+    if failed and not is_watched():  # nobody reads what a scheduled flow answers, only its state
+        raise ClipcastError(f"{len(failed)} of {len(outcomes)} platforms failed: {'; '.join(failed)}")
+    return outcomes
 
 
 def prepare_databases(settings: Settings) -> None:

@@ -57,6 +57,11 @@ def watching(console: Console) -> Iterator[Board]:
         _boards.remove(board)
 
 
+def is_watched() -> bool:
+    """Whether somebody watches."""
+    return bool(_boards)
+
+
 def watcher_of(subject: str) -> Watcher:
     """Return the watcher for a platform's job: the board's, where somebody is watching."""
     return _boards[-1].watcher(subject) if _boards else Watcher()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -26,9 +27,10 @@ def refresh(job: Job) -> Outcome:
         return Outcome(
             str(job.platform),
             "idle",
-            f"no post has matured since {champion.loaded.bundle.meta['trained_through']}",
+            f"no mature post is newer than {champion.bundle.meta['trained_through']}",
         )
-    trained = train(job, examples, split, champion.recipe, 0)
+    recipe = replace(champion.recipe, threads=job.settings.threads)
+    trained = train(job, examples, split, recipe, 0)
     return Challenge(job, examples, trained, champion, Change.REFRESH).settle()
 
 
@@ -39,10 +41,10 @@ def newest_half(examples: Examples, unseen: Ints, embargo_days: float) -> Split 
     judged = unseen[len(unseen) // 2 :]
     opens = int(examples.published_s[judged[0]])
     earlier = np.flatnonzero(examples.published_s <= opens - embargo_days * DAY_S)
-    return Split(earlier, judged, np.full(len(judged), opens, dtype=np.int64))
+    return Split(earlier, judged, np.full(len(judged), opens), np.full(len(earlier), opens))
 
 
 def _unseen(examples: Examples, champion: Champion) -> Ints:
     """Return the rows published after the last one that the champion learned from, in order of publication."""
-    through = datetime.fromisoformat(champion.loaded.bundle.meta["trained_through"]).timestamp()
+    through = datetime.fromisoformat(champion.bundle.meta["trained_through"]).timestamp()
     return np.flatnonzero(examples.published_s > through)

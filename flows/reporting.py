@@ -145,7 +145,8 @@ def _backtest(job: Any, console: Console, quiet: bool) -> dict[str, Any]:
     examples = job.examples()
     split = sealed(job, examples)
     uses = job.registry.ledger.count_holdout_use(job.name, holdout_hash(examples, split.judge), job.key)
-    report = judge(job, job.task.fit(recipe, examples, split.train), examples, split)
+    known = examples.known_by(split.train, split.until_s)
+    report = judge(job, job.task.fit(recipe, known, split.train), examples, split)
     if not quiet:
         whose = f"the recipe in production ({champion.row.semver})" if champion else "the default recipe"
         sources = ", ".join(sorted(set(examples.sources)))
@@ -190,9 +191,18 @@ def versions_table() -> str:
         ]
         for each in statuses()
     ]
-    speaks_of = "\n".join(f"- {each['model']} {each['semver']}: {each['data']}" for each in statuses())
+    speaks_of = "\n".join(f"- {_speaks_of(each)}" for each in statuses())
     table = markdown_table(["Platform", "Accuracy", "MAE", "R²", "Last updated"], rows)
-    return f"{table.rstrip()}\n\nMeasured on the latest, sealed fifth of:\n\n{speaks_of}"
+    return f"{table.rstrip()}\n\nMeasured on posts that the judged fit had not seen:\n\n{speaks_of}"
+
+
+def _speaks_of(status: dict[str, Any]) -> str:
+    """Say on which posts a version was measured, and which it learned from."""
+    posts, accounts = (status["metrics"].get(f"holdout_{name}") for name in ("posts", "accounts"))
+    judged = (
+        "an unknown number of posts" if posts is None else f"the latest {posts:,.0f} posts of {accounts:,.0f} accounts"
+    )
+    return f"{status['model']} {status['semver']}: {judged}; in production it has learned from {status['data']}"
 
 
 def _data_hash(registry: Registry, row: Row) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from features.build import schema_hash
 from flows.challenge import Challenge, Champion, champion_of, train
 from flows.job import Job, Outcome
 from registry.semver import Change
@@ -37,7 +38,7 @@ def search(job: Job, examples: Examples, split: Split, champion: Champion | None
     previous = champion.recipe.parameters if champion and champion.recipe.estimator == estimator else None
     job.watcher.say(f"searching {trials} recipes of {estimator}")
     return tune(
-        examples,
+        examples.known_by(split.train, split.until_s),
         split.train,
         starting_recipe(job, estimator),
         trials=trials,
@@ -64,6 +65,8 @@ def starting_recipe(job: Job, estimator: str) -> Recipe:
 
 def change_of(examples: Examples, champion: Champion | None) -> Change:
     """Return how a retrained version differs from the champion: in what it reads, or in its recipe and rows."""
-    if champion is not None and champion.model.names != examples.names:
-        return Change.SCHEMA
-    return Change.RETRAIN
+    if champion is None:
+        return Change.RETRAIN
+    described = champion.bundle.meta
+    reads_the_same = (described["schema_hash"], described["features"]) == (schema_hash(), examples.names)
+    return Change.RETRAIN if reads_the_same else Change.SCHEMA

@@ -90,19 +90,20 @@ def train(stage: Stage) -> dict[str, Any]:
     """Search a recipe, and fit it to the rows before the holdout and to all."""
     job, examples = stage.job, stage.examples()
     split = sealed(job, examples)
+    known = examples.known_by(split.train, split.until_s)
     tuned = tune(
-        examples,
+        known,
         split.train,
         starting_recipe(job, "lightgbm"),
         trials=job.settings.training.trials,
         storage=None,
         study_name=f"dvc/{job.platform}",
     )
-    for kind, rows in (("evaluated", split.train), ("served", every_row(examples))):
+    for kind, learned, rows in (("evaluated", known, split.train), ("served", examples, every_row(examples))):
         folder = stage.folder(kind)
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        pack(job.task.fit(tuned.recipe, examples, rows), tuned.recipe, examples, rows, job.data_hash, folder)
+        pack(job.task.fit(tuned.recipe, learned, rows), tuned.recipe, examples, rows, job.data_hash, folder)
     return {"score": tuned.score, "recipe": tuned.recipe.to_dict(), "trials": tuned.trials}
 
 

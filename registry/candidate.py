@@ -107,16 +107,20 @@ def load_columns(examples: Examples) -> list[str]:
 
 
 def _evidence(comparison: Comparison, candidate: Bundle, scored: Scored, uses: int, **measured: Any) -> Evidence:
+    nominal = float(candidate.meta["recipe"]["coverage"])
     covered, error = report.coverage(scored)
+    accounts = len(np.unique(scored.account))
+    # Few accounts can agree by chance; the error is never taken below that of as many independent posts.
+    least = float(np.sqrt(nominal * (1 - nominal) / accounts))
     loads = checks.loads(candidate)
     return Evidence(
         comparison,
         posts=len(scored.truth),
-        accounts=len(np.unique(scored.account)),
+        accounts=accounts,
         loads=loads.passed,
         loads_detail=loads.detail,
         coverage=covered,
-        coverage_error=error if np.isfinite(error) else None,
+        coverage_error=max(error if np.isfinite(error) else 0.0, least),
         holdout_uses=uses,
         **measured,
     )

@@ -1,5 +1,6 @@
 """Rows of training: which posts, with what history, in what order."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,6 +12,7 @@ from features.errors import NotEnoughDataError
 from tests.training_world import DAY_S, built, known_frame, recipe
 from training.core import fit_features, training_inputs
 from training.examples import Examples, Inputs, inputs_of, with_history_until
+from training.split import holdout_split
 
 
 @cache
@@ -134,3 +136,26 @@ def test_a_model_keeps_no_outcome_of_a_post_that_it_did_not_learn_from(rows: np.
 
 def test_a_model_of_all_rows_keeps_the_whole_history() -> None:
     assert examples().history_of_rows(np.arange(len(examples()))) is examples().history
+
+
+def test_an_outcome_seen_after_the_split_is_learned_as_it_was_first_seen() -> None:
+    everything = built(known_frame())
+    split = holdout_split(everything.published_s, everything.sources, share=0.3, embargo_days=3)
+    known = everything.known_by(split.train, split.until_s)
+    late = split.train[everything.seen_s[split.train] > split.until_s]
+    early = np.setdiff1d(split.train, late)
+    assert len(late)
+    assert (known.outcome[late] == everything.first_outcome[late]).all()
+    assert (known.outcome[late] != everything.outcome[late]).any()
+    assert (known.outcome[early] == everything.outcome[early]).all()
+    assert (known.outcome[split.judge] == everything.outcome[split.judge]).all()
+
+
+def test_no_later_look_changes_what_is_learned_before_the_split() -> None:
+    """Whatever the last looks after the split said, a model of the rows before it is the same."""
+    everything = built(known_frame())
+    split = holdout_split(everything.published_s, everything.sources, share=0.3, embargo_days=3)
+    late = everything.seen_s > split.until_s.max()
+    other = replace(everything, outcome=np.where(late, everything.outcome + 5, everything.outcome))
+    learned = [each.known_by(split.train, split.until_s).outcome[split.train] for each in (everything, other)]
+    assert (learned[0] == learned[1]).all()

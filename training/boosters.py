@@ -49,8 +49,8 @@ class LightGBM:
     def suggest(self, trial: BaseTrial, /) -> dict[str, Any]:
         """Draw parameters from the search space."""
         return {
-            "rounds": trial.suggest_int("rounds", 30, 400, log=True),
-            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.12, log=True),
+            "rounds": trial.suggest_int("rounds", 30, 250, log=True),
+            "learning_rate": trial.suggest_float("learning_rate", 0.025, 0.15, log=True),
             "num_leaves": trial.suggest_int("num_leaves", 7, 63, log=True),
             "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 10, 160, log=True),
             "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 0.8),
@@ -129,8 +129,8 @@ class XGBoost:
     def suggest(self, trial: BaseTrial, /) -> dict[str, Any]:
         """Draw parameters from the search space."""
         return {
-            "rounds": trial.suggest_int("rounds", 30, 400, log=True),
-            "eta": trial.suggest_float("eta", 0.02, 0.12, log=True),
+            "rounds": trial.suggest_int("rounds", 30, 250, log=True),
+            "eta": trial.suggest_float("eta", 0.025, 0.15, log=True),
             "max_depth": trial.suggest_int("max_depth", 3, 8),
             "min_child_weight": trial.suggest_float("min_child_weight", 5.0, 100.0, log=True),
             "colsample_bytree": trial.suggest_float("colsample_bytree", 0.2, 0.8),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ from features.build import chunks, feature_names, featurize
 from features.catalogue import CATALOGUE
 from features.columns import DEFAULT_SOURCE, Bools, Floats, Ints, Posts
 from features.errors import NotEnoughDataError
+from features.events import DAY_S
 from features.fitted import Fitted
 from features.history import History
 from features.rows import Rows
@@ -32,9 +33,13 @@ class Examples:
     Attributes
     ----------
     outcome
-        log1p of the primary count.
+        log1p of the primary count at the last look.
     engagement
-        Log of the engagement rate, nan where a part of it is unknown.
+        Log of the engagement rate then, nan where a part of it is unknown.
+    seen_s
+        When that look was made, in seconds.
+    first_outcome, first_engagement
+        The same at the first mature look, for when the last one was not made yet.
     account
         Code of each post's account, for clustering.
     plain
@@ -47,6 +52,9 @@ class Examples:
     sources: list[str]
     outcome: Floats
     engagement: Floats
+    seen_s: Ints
+    first_outcome: Floats
+    first_engagement: Floats
     account: Ints
     history: History
     names: list[str]
@@ -59,6 +67,13 @@ class Examples:
     def published_s(self) -> Ints:
         """Publication of each post, in seconds."""
         return self.posts.published_s
+
+    def known_by(self, rows: Ints, times_s: Ints) -> Examples:
+        """Return the examples with the outcomes of some rows as they were known by a time for each."""
+        unseen = rows[self.seen_s[rows] > times_s]
+        outcome, engagement = self.outcome.copy(), self.engagement.copy()
+        outcome[unseen], engagement[unseen] = self.first_outcome[unseen], self.first_engagement[unseen]
+        return replace(self, outcome=outcome, engagement=engagement)
 
     def history_of_rows(self, rows: Ints) -> History:
         """Return the history as a model keeps it that learned from `rows`: no outcome but theirs is known."""
@@ -135,6 +150,9 @@ def build_examples(known: pl.DataFrame, *, min_posts: int, min_accounts: int) ->
         sources=[source or DEFAULT_SOURCE for source in posts.source],
         outcome=primary_log(rows),
         engagement=engagement_log(rows),
+        seen_s=_seen_s(rows),
+        first_outcome=primary_log(rows, "first_"),
+        first_engagement=engagement_log(rows, "first_"),
         account=history.accounts.codes(posts.account),
         history=history,
         names=feature_names(posts),
@@ -187,3 +205,11 @@ def _plain_columns(posts: Posts, names: list[str], history: History) -> dict[str
 
 def _group(name: str) -> str:
     return CATALOGUE[name].group if name in CATALOGUE else "measured"
+
+
+def _seen_s(known: pl.DataFrame) -> Ints:
+    """Return when each post's last look was made; where it is also the first, when that counts as made."""
+    made = pl.col("published_at").dt.epoch("s") + (pl.col("age_days") * DAY_S).floor().cast(pl.Int64)
+    once = pl.col("age_days") == pl.col("first_age_days")
+    counted = pl.when(once).then(pl.col("known_at").dt.epoch("s")).otherwise(made)
+    return known.select(counted.alias("seen_s"))["seen_s"].to_numpy()

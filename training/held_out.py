@@ -46,6 +46,7 @@ def held_out_accounts(
     )[-1]
     earlier, later = rows[fold.train], rows[fold.judge]
     accounts = _drawn(examples.account[later], recipe.seed)
+    known = examples.known_by(earlier, fold.until_s)
     earlier = earlier[~np.isin(examples.account[earlier], accounts)]
     later = later[np.isin(examples.account[later], accounts)]
     if not len(earlier):
@@ -53,11 +54,11 @@ def held_out_accounts(
             f"{len(accounts)} of the accounts are held out, and no other has earlier posts to learn from; "
             "import posts of more accounts"
         )
-    fitted = replace(fit_features(recipe, examples, earlier), categories=model.core.fitted.categories)
-    stranger = replace(model, core=fit_core(recipe, examples, earlier, fitted))
+    fitted = replace(fit_features(recipe, known, earlier), categories=model.core.fitted.categories)
+    stranger = replace(model, core=fit_core(recipe, known, earlier, fitted))
     names = [examples.populations[row] for row in later]
     forecast = stranger.forecast(_inputs_of_strangers(examples, later, names, fitted, model.names), names)
-    median = float(np.median(examples.outcome[earlier]))
+    median = float(np.median(known.outcome[earlier]))
     rungs = rungs_of(stranger, forecast, examples, later, train_median=median)
     return ladder(rungs, median, replicates, recipe.seed)
 

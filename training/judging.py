@@ -88,8 +88,9 @@ def _judge_fold(
     recipe: Recipe, examples: Examples, rows: Ints, fold: Split, categories: Mapping[str, tuple[str, ...]]
 ) -> Judged:
     earlier, later = rows[fold.train], rows[fold.judge]
-    fitted = replace(fit_features(recipe, examples, earlier), categories=categories)
-    core = fit_core(recipe, examples, earlier, fitted)
+    learned = examples.known_by(earlier, fold.until_s)
+    fitted = replace(fit_features(recipe, learned, earlier), categories=categories)
+    core = fit_core(recipe, learned, earlier, fitted)
     inputs = judged_inputs(examples, later, fitted, fold.frozen_s)
     outcome, engagement = np.tile(examples.outcome[later], 2), np.tile(examples.engagement[later], 2)
     return Judged(

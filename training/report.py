@@ -71,7 +71,7 @@ def report_on(
     seed: int,
 ) -> Report:
     """Judge a model fitted to the split's training rows on its later ones."""
-    median = float(np.median(examples.outcome[split.train]))
+    median = float(np.median(examples.known_by(split.train, split.until_s).outcome[split.train]))
     rungs = task.rungs(model, examples, split.judge, train_median=median)
     return Report(rungs, ladder(rungs, median, replicates, seed), median)
 

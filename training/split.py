@@ -23,11 +23,14 @@ class Split:
     frozen_s
         For each row to judge on, the start of its source's block: what a model served without a newer history
         would know.
+    until_s
+        For each training row, the same: an outcome that was seen only later may not be learned from.
     """
 
     train: Ints
     judge: Ints
     frozen_s: Ints
+    until_s: Ints
 
 
 def holdout_split(published_s: Ints, sources: Sequence[str], *, share: float, embargo_days: float) -> Split:
@@ -82,7 +85,7 @@ def _block(published_s: Ints, sources: Sequence[str], start: float, stop: float,
         train[rows] = times <= opens - embargo_days * DAY_S
         judge[rows] = (times > opens) & (times <= closes)
         frozen_s[rows] = int(opens)
-    return Split(np.flatnonzero(train), np.flatnonzero(judge), frozen_s[judge])
+    return Split(np.flatnonzero(train), np.flatnonzero(judge), frozen_s[judge], frozen_s[train])
 
 
 def _span(published_s: Ints, embargo_days: float) -> str:

@@ -140,13 +140,14 @@ def prepare_folds(examples: Examples, rows: Ints, recipe: Recipe) -> list[Fold]:
     folds = []
     for split in splits:
         earlier, later = rows[split.train][-TUNING_ROWS:], rows[split.judge]
-        fitted = fit_features(recipe, examples, earlier)
+        known = examples.known_by(earlier, split.until_s[-TUNING_ROWS:])
+        fitted = fit_features(recipe, known, earlier)
         learned = training_inputs(recipe, examples, earlier, fitted)
         judged = judged_inputs(examples, later, fitted, split.frozen_s)
         folds.append(
             Fold(
                 table=table_of(examples, learned),
-                target=np.tile(examples.outcome[earlier], len(learned) // len(earlier)) - learned.anchor,
+                target=np.tile(known.outcome[earlier], len(learned) // len(earlier)) - learned.anchor,
                 matrix=judged.matrix,
                 residual=np.tile(examples.outcome[later], 2) - judged.anchor,
                 is_new=judged.is_new,

@@ -1,0 +1,54 @@
+"""One platform's part of a run: done once, taken up again, and free to start where there was nothing to do."""
+
+from datetime import date
+
+import pytest
+
+from features.errors import StoreError
+from features.schema import Platform
+from features.simulate import SOURCE, World, simulate
+from features.store import Store
+from flows.job import Job, Outcome, once
+from flows.refresh import refresh
+
+DAY = date(2026, 6, 27)
+
+
+@pytest.fixture
+def job(settings):
+    return Job("daily", Platform.TIKTOK, DAY, settings)
+
+
+def test_a_finished_job_repeats_its_answer_without_working(job):
+    first = once(job, lambda _: Outcome("tiktok", "kept", "for a reason"))
+    assert once(job, lambda _: pytest.fail("it worked again")) == first
+
+
+def test_a_job_with_nothing_to_do_yet_may_start_again(job):
+    assert once(job, refresh).verdict == "idle"
+    assert once(job, lambda _: Outcome("tiktok", "promoted", "later that day")).verdict == "promoted"
+
+
+def test_a_job_that_raised_may_start_again(job):
+    with pytest.raises(ValueError, match="broken"):
+        once(job, _broken)
+    assert once(job, lambda _: Outcome("tiktok", "kept", "mended")).reason == "mended"
+
+
+def test_posts_imported_meanwhile_stop_the_run_instead_of_being_named_wrongly(job, settings):
+    assert job.data_hash
+    world = World(platforms=(Platform.TIKTOK,), accounts=10, weeks=4)
+    Store(settings.data).append([simulate(world).posts], SOURCE)
+    with pytest.raises(StoreError, match="start it again"):
+        job.examples()
+
+
+def test_the_key_changes_with_the_day_and_the_parameters(job, settings):
+    other_day = Job("daily", Platform.TIKTOK, date(2026, 6, 28), settings)
+    training = settings.training.model_copy(update={"trials": 99})
+    other_budget = Job("daily", Platform.TIKTOK, DAY, settings.model_copy(update={"training": training}))
+    assert len({job.key, other_day.key, other_budget.key}) == 3
+
+
+def _broken(_: Job) -> Outcome:
+    raise ValueError("broken")
