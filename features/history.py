@@ -97,8 +97,7 @@ class History:
         if self.table.is_empty():
             return self
         newest_s = int(self.table["published_s"][-1])
-        indexes = (self.posts, self.outcomes, self.any_outcomes)
-        rows = np.concatenate([index.values["row"][index.reachable(newest_s)] for index in indexes])
+        rows = np.concatenate([index.values["row"][index.reachable(newest_s)] for index in (self.posts, self.outcomes)])
         within_reach = pl.int_range(pl.len()).is_in(np.unique(rows))
         recent = pl.col("published_s") >= newest_s - max(MOMENTUM_DAYS) * DAY_S
         kept = self.table.filter(within_reach | recent)

@@ -78,8 +78,8 @@ def made(**drawn: Any) -> st.SearchStrategy[Made]:
     return st.builds(Made, **{**values, **drawn})
 
 
-worlds = st.lists(made(), min_size=1, max_size=45)
-"""Posts of a YouTube history."""
+worlds = st.lists(made(), min_size=1, max_size=4) | st.lists(made(), min_size=12, max_size=45)
+"""Posts of a YouTube history, few or many."""
 
 
 def known_frame(posts: list[Made], platform: str = "youtube") -> pl.DataFrame:

@@ -32,7 +32,7 @@ from tests.features_world import (
     worlds,
 )
 
-THOROUGH = settings(max_examples=60)
+THOROUGH = settings(max_examples=40)
 
 OUTCOME_COLUMNS = ("views", "likes", "comments", "shares", "saves")
 

@@ -17,7 +17,7 @@ from features.rows import Rows
 from features.targets import history_of, populations
 from tests.features_world import START, Made, assert_same_features, features_of, known_frame, made, rows_of, worlds
 
-THOROUGH = settings(max_examples=60)
+THOROUGH = settings(max_examples=40)
 START_S = int(START.timestamp())
 
 
@@ -50,6 +50,15 @@ def test_a_snapshot_holds_enough_of_accounts_that_post_much(world: list[Made], b
     history = history_of(known_frame(posts))
     request = known_frame([Made(hour=max(post.hour for post in posts) + ahead) for ahead in (0, 1, 100, 1_000)])
     assert_same_features(on(request, history.snapshot()), on(request, history))
+
+
+def test_a_snapshot_keeps_the_uses_of_four_weeks() -> None:
+    uses = [Made(account=f"a{day}", hour=24 * day, sound="s1", caption="#x") for day in range(60)]
+    history = history_of(known_frame(uses))
+    request = known_frame([Made(hour=24 * 59 + ahead, sound="s1", caption="#x") for ahead in (1, 2)])
+    features = on(request, history.snapshot())
+    assert_same_features(features, on(request, history))
+    assert features["sound_uses"].tolist() == [28, 29]
 
 
 def test_a_snapshot_is_small() -> None:
