@@ -23,7 +23,7 @@ SMALL = {
 }
 """Budgets of the demonstration, so that it ends in minutes; `params.yaml` holds those of real runs."""
 
-WORLD = World(accounts=120, weeks=20)
+WORLD = World(accounts=90, weeks=20)
 LAST_DAY = WORLD.end.date() - timedelta(days=1)
 WEEKS = (LAST_DAY - timedelta(days=7), LAST_DAY)
 
