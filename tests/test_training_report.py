@@ -69,8 +69,10 @@ def test_what_cannot_be_known_is_no_metric() -> None:
     assert all(np.isfinite(value) for value in metrics.values())
 
 
-def test_the_constant_is_the_median_of_the_rows_learned_from() -> None:
-    assert report().train_median == np.median(examples().outcome[split().train])
+def test_the_constant_is_the_median_of_the_rows_learned_from_as_known_before_the_split() -> None:
+    known = examples().known_by(split().train, split().until_s)
+    assert report().train_median == np.median(known.outcome[split().train])
+    assert report().train_median != np.median(examples().outcome[split().train])
     assert set(report().rungs["constant"].prediction) == {report().train_median}
 
 
