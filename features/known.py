@@ -20,7 +20,12 @@ _DAY = timedelta(days=1)
 
 
 def known_posts(
-    store: Store, platform: Platform | str, as_of: datetime | None = None, maturity_days: float = 3
+    store: Store,
+    platform: Platform | str,
+    as_of: datetime | None = None,
+    *,
+    maturity_days: float = 3,
+    horizon_days: float = 7,
 ) -> pl.DataFrame:
     """One row per post of a platform that was visible at `as_of`, sorted by publication.
 
@@ -29,15 +34,18 @@ def known_posts(
     as_of
         The moment, with its zone; without one, all that the store holds.
     maturity_days
-        The age from which on a look counts as the outcome.
+        The age from which on a look counts as mature.
+    horizon_days
+        The age that forecasts speak of: the mature look nearest to it, in log age, is the outcome.
 
     Returns
     -------
     polars.DataFrame
         The columns of `KNOWN`. ``first_*`` are the counts of the first mature look, which may be read from
-        ``known_at`` on; the plain counts are those of the last one. ``followers`` are the latest known at
-        publication or, flagged ``followers_backfilled``, the earliest known later. The same id in two sources
-        is two posts, or two accounts. Of rows that contradict one another the one imported first stands.
+        ``known_at`` on; the plain counts are those of the outcome, seen at ``age_days``. ``followers`` are the
+        latest known at publication or, flagged ``followers_backfilled``, the earliest known later. The same id
+        in two sources is two posts, or two accounts. Of rows that contradict one another the one imported first
+        stands.
     """
     manifest = store.manifest()
     stands = pl.col("revision") == 0
@@ -52,7 +60,7 @@ def known_posts(
     if as_of is not None:
         seen = seen.filter(pl.col("seen_at") <= _in_utc(as_of))
     looks = seen.filter((pl.col("age") >= timedelta(days=maturity_days)) & pl.col(primary(platform)).is_not_null())
-    known = _with_followers(visible, seen).join(_outcomes(looks), on=_POST, how="left")
+    known = _with_followers(visible, seen).join(_outcomes(looks, horizon_days), on=_POST, how="left")
     known = known.with_columns(pl.col("assumed_known_at").fill_null(False))
     return known.select(list(KNOWN)).sort("published_at", "post_id", "source")
 
@@ -83,9 +91,13 @@ def _with_times(published: pl.DataFrame, observed: pl.DataFrame, maturity: timed
     )
 
 
-def _outcomes(looks: pl.DataFrame) -> pl.DataFrame:
-    """The first and the last mature look of each post."""
+def _outcomes(looks: pl.DataFrame, horizon_days: float) -> pl.DataFrame:
+    """The first mature look of each post, and the one nearest to the horizon.
+
+    Nearness is of log ages, since counts grow with every doubling of the age rather than with every day.
+    """
     age_days = pl.col("age") / _DAY
+    nearest = (age_days / horizon_days).log().abs().arg_min()
     return (
         looks.sort("observed_at")
         .group_by(_POST, maintain_order=True)
@@ -94,8 +106,8 @@ def _outcomes(looks: pl.DataFrame) -> pl.DataFrame:
             pl.col("assumed").first().alias("assumed_known_at"),
             *(pl.col(name).first().alias(f"first_{name}") for name in OUTCOMES),
             age_days.first().alias("first_age_days"),
-            *(pl.col(name).last() for name in OUTCOMES),
-            age_days.last().alias("age_days"),
+            *(pl.col(name).get(nearest) for name in OUTCOMES),
+            age_days.get(nearest).alias("age_days"),
         )
     )
 

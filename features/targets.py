@@ -52,7 +52,7 @@ def populations(posts: Posts) -> list[str]:
 
 
 def primary_log(known: pl.DataFrame, look: str = "") -> Floats:
-    """Return log1p of the primary count at a look: the last mature one, or the first with ``look="first_"``."""
+    """Return log1p of the primary count at a look: the outcome's, or the first mature one with ``look="first_"``."""
     if known.is_empty():
         return np.empty(0)
     count = known[look + PRIMARY[_platform(known)]].cast(pl.Float64).to_numpy()

@@ -175,7 +175,11 @@ class Challenge:
         return f"{self.job.key}/{self.trained.recipe.digest}"
 
     def _pack(self, model: PerformanceModel, rows: Ints, folder: Path) -> Bundle:
-        return pack(model, self.trained.recipe, self.examples, rows, self.job.data_hash, folder)
+        outcome = self.job.settings.outcome.model_dump()
+        data_hash = self.job.data_hash
+        return pack(
+            model, self.trained.recipe, self.examples, rows, outcome=outcome, data_hash=data_hash, folder=folder
+        )
 
     def _decide(self, served: Bundle) -> Decision:
         decision = decide(self._evidence(served), self.job.rules.gate)

@@ -114,7 +114,7 @@ class Job:
 
     def examples(self) -> Examples:
         """Build the platform's rows as they were known at the logical date."""
-        known = known_posts(self.store, self.platform, self.as_of, self.settings.outcome.maturity_days)
+        known = known_posts(self.store, self.platform, self.as_of, **self.settings.outcome.model_dump())
         if self.store.manifest().hash != self.data_hash:
             raise StoreError("posts were imported while the run read them; start it again")
         training = self.settings.training

@@ -78,7 +78,7 @@ def _history(settings: Settings, platform: Platform) -> History | None:
     store = Store(settings.data)
     if platform not in store.platforms():
         return None
-    known = known_posts(store, platform, datetime.now(UTC), settings.outcome.maturity_days)
+    known = known_posts(store, platform, datetime.now(UTC), **settings.outcome.model_dump())
     return history_of(known) if known.height else None
 
 

@@ -20,7 +20,7 @@ def retrain(job: Job) -> Outcome:
     champion = champion_of(job)
     tuned = search(job, examples, split, champion, "lightgbm", job.settings.training.trials)
     trained = train(job, examples, split, tuned.recipe, len(tuned.trials))
-    return Challenge(job, examples, trained, champion, change_of(examples, champion)).settle()
+    return Challenge(job, examples, trained, champion, change_of(job, examples, champion)).settle()
 
 
 def sealed(job: Job, examples: Examples) -> Split:
@@ -63,10 +63,11 @@ def starting_recipe(job: Job, estimator: str) -> Recipe:
     )
 
 
-def change_of(examples: Examples, champion: Champion | None) -> Change:
-    """Return how a retrained version differs from the champion: in what it reads, or in its recipe and rows."""
+def change_of(job: Job, examples: Examples, champion: Champion | None) -> Change:
+    """Return how a version differs from the champion: in what it reads or forecasts, or in recipe and rows."""
     if champion is None:
         return Change.RETRAIN
     described = champion.bundle.meta
-    reads_the_same = (described["schema_hash"], described["features"]) == (schema_hash(), examples.names)
-    return Change.RETRAIN if reads_the_same else Change.SCHEMA
+    now = (schema_hash(), examples.names, job.settings.outcome.model_dump())
+    before = (described["schema_hash"], described["features"], described.get("outcome"))
+    return Change.RETRAIN if now == before else Change.SCHEMA

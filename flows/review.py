@@ -25,7 +25,7 @@ def review(job: Job) -> Outcome:
     path = write_review(job, found, winner)
     job.watcher.say(f"compared {', '.join(COMPARED)}: {winner.recipe.estimator} errs least; written to {path}")
     trained = train(job, examples, split, winner.recipe, len(winner.trials))
-    return Challenge(job, examples, trained, champion, change_of(examples, champion)).settle()
+    return Challenge(job, examples, trained, champion, change_of(job, examples, champion)).settle()
 
 
 def write_review(job: Job, found: dict[str, Tuned], winner: Tuned) -> Path:

@@ -79,7 +79,7 @@ def run_stage(name: str, console: Console) -> None:
 def featurize(stage: Stage) -> dict[str, Any]:
     """Write what is known of the platform's posts."""
     job = stage.job
-    known = known_posts(job.store, job.platform, None, job.settings.outcome.maturity_days)
+    known = known_posts(job.store, job.platform, **job.settings.outcome.model_dump())
     stage.known.parent.mkdir(parents=True, exist_ok=True)
     known.write_parquet(stage.known, statistics=False)
     mature = known["known_at"].is_not_null().sum()
@@ -103,7 +103,9 @@ def train(stage: Stage) -> dict[str, Any]:
         folder = stage.folder(kind)
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        pack(job.task.fit(tuned.recipe, learned, rows), tuned.recipe, examples, rows, job.data_hash, folder)
+        model = job.task.fit(tuned.recipe, learned, rows)
+        outcome = job.settings.outcome.model_dump()
+        pack(model, tuned.recipe, examples, rows, outcome=outcome, data_hash=job.data_hash, folder=folder)
     return {"score": tuned.score, "recipe": tuned.recipe.to_dict(), "trials": tuned.trials}
 
 

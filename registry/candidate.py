@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +34,20 @@ class Rules:
     seed: int
 
 
-def pack(model: Model, recipe: Recipe, examples: Examples, rows: Ints, data_hash: str, folder: Path) -> Bundle:
-    """Write a model fitted to some rows as a bundle, with an example that whoever loads it must reproduce."""
+def pack(
+    model: Model,
+    recipe: Recipe,
+    examples: Examples,
+    rows: Ints,
+    *,
+    outcome: Mapping[str, Any],
+    data_hash: str,
+    folder: Path,
+) -> Bundle:
+    """Write a model fitted to some rows as a bundle, with an example that whoever loads it must reproduce.
+
+    `outcome` says what it forecasts: the age of maturity and the horizon.
+    """
     folder.mkdir(parents=True)
     described = model.save(folder)
     latest = examples.known[rows[-EXAMPLE_POSTS:]]
@@ -44,6 +57,7 @@ def pack(model: Model, recipe: Recipe, examples: Examples, rows: Ints, data_hash
         {
             **described,
             "recipe": recipe.to_dict(),
+            "outcome": dict(outcome),
             "data_hash": data_hash,
             "sources": sources,
             "posts": len(rows),

@@ -182,7 +182,6 @@ def card_of(described: Described, pictures: Mapping[str, str]) -> Card:
         outcome=PRIMARY[platform],
         maturity_days=described.maturity_days,
         horizon_days=described.horizon_days,
-        corrected_for_age=False,
         data=_data_facts(described),
         training=TrainingFacts(
             trained_at=datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -252,7 +251,7 @@ def _data_facts(described: Described) -> DataFacts:
         missing_columns=tuple(missing),
         followers_backfilled=_share(known, "followers_backfilled"),
         assumed_known_at=_share(known, "assumed_known_at"),
-        looked_once=float(np.mean((known["first_age_days"] == known["age_days"]).to_numpy())),
+        off_horizon=float(np.mean((known["age_days"] - described.horizon_days).abs().to_numpy() > 1)),
         regimes=dict(sorted(regimes.items())),
     )
 

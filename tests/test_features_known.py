@@ -43,13 +43,13 @@ def store_of(folder: Path, *rows: dict[str, object], source: str = "mine") -> St
 
 def one(store: Store, as_of: float | None = None) -> dict[str, Any]:
     """What is known of the only post."""
-    frame = known_posts(store, "tiktok", None if as_of is None else day(as_of), 3)
+    frame = known_posts(store, "tiktok", None if as_of is None else day(as_of))
     assert frame.height == 1
     return frame.row(0, named=True)
 
 
 def ids(store: Store, as_of: float) -> list[str]:
-    return known_posts(store, "tiktok", day(as_of), 3)["post_id"].to_list()
+    return known_posts(store, "tiktok", day(as_of))["post_id"].to_list()
 
 
 def test_the_frame_has_the_promised_columns(tmp_path: Path) -> None:
@@ -82,6 +82,16 @@ def test_a_watched_post_is_immature_until_its_first_mature_look(tmp_path: Path) 
     assert one(store) == old
 
 
+def test_the_outcome_is_the_mature_look_nearest_to_the_horizon_in_log_age(tmp_path: Path) -> None:
+    store = store_of(tmp_path, *(look("p", 0, age, int(10 * age)) for age in (1, 3.5, 6, 8.5, 30)))
+    assert (one(store)["views"], one(store)["age_days"]) == (60, 6.0)
+    assert (one(store, 5)["views"], one(store, 20)["views"]) == (35, 60)
+    later = known_posts(store, "tiktok", horizon_days=14)
+    assert later["views"].to_list() == [85]
+    two = store_of(tmp_path / "two", look("p", 0, 3, 30), look("p", 0, 18, 180))
+    assert one(two)["views"] == 30  # the horizon is 2.3 times 3 days, and 18 days are 2.6 times the horizon
+
+
 def test_a_look_exactly_at_maturity_is_mature(tmp_path: Path) -> None:
     assert one(store_of(tmp_path, look("p", 0, 1), look("p", 0, 3, 30)))["views"] == 30
 
@@ -97,9 +107,9 @@ def test_a_late_look_counts_as_made_at_maturity(tmp_path: Path) -> None:
 
 
 def test_looks_after_a_late_one_count_from_when_they_were_made(tmp_path: Path) -> None:
-    store = store_of(tmp_path, look("p", 0, 100, 10), look("p", 0, 110, 20))
-    assert one(store, 109.9)["views"] == 10
-    later = one(store, 110)
+    store = store_of(tmp_path, look("p", 0, 4, 10), look("p", 0, 6, 20))
+    assert one(store, 5.9)["views"] == 10
+    later = one(store, 6)
     assert (later["first_views"], later["views"], later["known_at"]) == (10, 20, day(3))
 
 

@@ -62,7 +62,6 @@ def card(**changes) -> Card:
         outcome="views",
         maturity_days=3,
         horizon_days=7,
-        corrected_for_age=True,
         data=DataFacts(
             sources=(
                 SourceFacts("channels", 5500, 180, "2024-11-02", "2026-02-20", "latest uploads of 180 channels"),
@@ -75,7 +74,7 @@ def card(**changes) -> Card:
             missing_columns=("sound_id", "saves"),
             followers_backfilled=0.92,
             assumed_known_at=0.88,
-            looked_once=0.41,
+            off_horizon=0.41,
             regimes={"views": 2100, "starts": 0, "mixed": 3520},
         ),
         training=TrainingFacts(
@@ -131,7 +130,7 @@ def simulated_first() -> Card:
             missing_columns=(),
             followers_backfilled=0.0,
             assumed_known_at=0.0,
-            looked_once=0.0,
+            off_horizon=0.0,
             regimes={"views": 900},
         ),
         holdout=replace(real.holdout, uses=1, refitted=False),
@@ -188,7 +187,7 @@ def test_a_gap_is_named_when_it_exists_and_only_then():
     assert "`duration`" in told
     assert "English only" in told
     clean = " ".join(find_gaps(simulated_first()))
-    for words in ("regime", "looked at only once", "followers were", "times;", "fitted again"):
+    for words in ("regime", "nobody looked within a day", "followers were", "times;", "fitted again"):
         assert words not in clean
     seen = (FeatureFacts("visual_brightness", "measured", "Mean brightness.", 0.2),)
     assert "No visual or audio features" not in gaps_with(features=seen)

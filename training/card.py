@@ -64,14 +64,11 @@ def _use(card: Card) -> str:
 
 
 def _target(card: Card) -> str:
-    corrected = "A count seen more than once is brought to an age of {:g} days."
-    uncorrected = "Forecasts are meant for an age of {:g} days, but counts are taken as last seen."
-    age = (corrected if card.corrected_for_age else uncorrected).format(card.horizon_days)
     rows = [[f"`{output.name}`", output.meaning, output.error] for output in card.outputs]
     return (
         "## What is predicted\n\n"
-        f"The outcome of a post is its {card.outcome} at the last look {card.maturity_days:g} days or more "
-        f"after publication; younger posts are left out. {age}\n\n"
+        f"The outcome of a post is its {card.outcome} {card.horizon_days:g} days after publication: at the look "
+        f"nearest to that age of those made after {card.maturity_days:g} days or more. Younger posts are left out.\n\n"
         + markdown_table(["Output", "Meaning", "Error on the holdout"], rows)
     )
 
@@ -95,7 +92,7 @@ def _data(card: Card) -> str:
         "- Followers seen after publication (`followers_backfilled`): "
         f"{_percent(data.followers_backfilled)}\n"
         f"- Time of the outcome assumed (`assumed_known_at`): {_percent(data.assumed_known_at)}\n"
-        f"- Looked at only once: {_percent(data.looked_once)}\n"
+        f"- Looked at more than a day off the horizon: {_percent(data.off_horizon)}\n"
         f"- Regimes of the count: {regimes}\n"
     )
 

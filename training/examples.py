@@ -33,13 +33,13 @@ class Examples:
     Attributes
     ----------
     outcome
-        log1p of the primary count at the last look.
+        log1p of the primary count at the mature look nearest to the horizon.
     engagement
         Log of the engagement rate then, nan where a part of it is unknown.
     seen_s
         When that look was made, in seconds.
     first_outcome, first_engagement
-        The same at the first mature look, for when the last one was not made yet.
+        The same at the first mature look, for when that one was not made yet.
     account
         Code of each post's account, for clustering.
     plain
@@ -208,7 +208,7 @@ def _group(name: str) -> str:
 
 
 def _seen_s(known: pl.DataFrame) -> Ints:
-    """Return when each post's last look was made; where it is also the first, when that counts as made."""
+    """Return when the look at each outcome was made; where it is also the first, when that counts as made."""
     made = pl.col("published_at").dt.epoch("s") + (pl.col("age_days") * DAY_S).floor().cast(pl.Int64)
     once = pl.col("age_days") == pl.col("first_age_days")
     counted = pl.when(once).then(pl.col("known_at").dt.epoch("s")).otherwise(made)

@@ -24,7 +24,7 @@ class SourceFacts:
 class DataFacts:
     """The rows behind a model.
 
-    `followers_backfilled`, `assumed_known_at` and `looked_once` are shares of the posts between 0 and 1;
+    `followers_backfilled`, `assumed_known_at` and `off_horizon` are shares of the posts between 0 and 1;
     `regimes` counts posts by what their primary count means; dates are ISO 8601.
     """
 
@@ -36,7 +36,7 @@ class DataFacts:
     missing_columns: tuple[str, ...]
     followers_backfilled: float
     assumed_known_at: float
-    looked_once: float
+    off_horizon: float
     regimes: Mapping[str, int]
 
 
@@ -104,7 +104,6 @@ class Card:
     outcome: str
     maturity_days: float
     horizon_days: float
-    corrected_for_age: bool
     data: DataFacts
     training: TrainingFacts
     holdout: HoldoutFacts

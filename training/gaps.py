@@ -50,13 +50,11 @@ def _data_gaps(card: Card) -> Iterator[str]:
 
 def _look_gaps(card: Card) -> Iterator[str]:
     data = card.data
-    if data.looked_once:
+    if data.off_horizon:
         yield (
-            f"{_share(data.looked_once)} of posts were looked at only once, so their counts are of different "
-            f"ages and cannot be brought to {card.horizon_days:g} days."
+            f"For {_share(data.off_horizon)} of posts nobody looked within a day of an age of "
+            f"{card.horizon_days:g} days; their counts are of other ages and not corrected for it."
         )
-    if not card.corrected_for_age:
-        yield "Forecasts are of the count at the last look, not of the count at one fixed age."
     if data.followers_backfilled:
         yield (
             f"For {_share(data.followers_backfilled)} of posts the followers were first seen after "
