@@ -47,8 +47,6 @@ def featurize(rows: Rows, names: Sequence[str], computed: Mapping[str, Floats] |
     SchemaError
         A name is that of no feature.
     """
-    if not len(rows.posts):
-        return np.empty((0, len(names)))
     given = {**rows.posts.measured, **(computed or {})}
     columns = [rows.each(given[name]) if name in given else _column(rows, name) for name in names]
     matrix = np.array(columns, dtype=np.float64).reshape(len(names), len(rows.posts))

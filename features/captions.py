@@ -134,9 +134,10 @@ def in_parts(texts: Texts) -> Iterator[Captions]:
     return (Captions(texts[start : start + PART]) for start in range(0, len(texts), PART))
 
 
-def hashtags_of(texts: Texts) -> list[list[str]]:
-    """Return the distinct hashtags of each of however many captions."""
-    return list(chain.from_iterable(captions.hashtags for captions in in_parts(texts)))
+def hashtags_of(texts: Texts) -> list[str | None]:
+    """Return the distinct hashtags of each of however many captions, separated by spaces; None without one."""
+    each = chain.from_iterable(captions.hashtags for captions in in_parts(texts))
+    return [" ".join(hashtags) or None for hashtags in each]
 
 
 @cache

@@ -6,7 +6,7 @@ service share this one path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,8 +90,13 @@ class EventIndex:
 
     def before(self, keys: Column, times_s: Column) -> Earlier:
         """Look back from each time, which is not included itself."""
+        return Earlier(self.first[keys], self.stamps.searchsorted(_stamps(keys, times_s)))
+
+    def within(self, keys: Column, times_s: Column, days: Sequence[int]) -> list[Column]:
+        """Count the events before each time for each number of days to look back."""
         stamps = _stamps(keys, times_s)
-        return Earlier(self, stamps, self.first[keys], self.stamps.searchsorted(stamps))
+        stop = self.stamps.searchsorted(stamps)
+        return [stop - self.stamps.searchsorted(stamps - each * DAY_S) for each in days]
 
     def windows(self, name: str, events: Ints) -> NDArray[Any]:
         """Return what each event, -1 for none, and those before it carry, newest first: shape (`WINDOW`, events)."""
@@ -118,8 +123,6 @@ class EventIndex:
 class Earlier:
     """The events of each post's key before it: those from position `start` up to `stop`, oldest first."""
 
-    index: EventIndex
-    stamps: Column
     start: Column
     stop: Column
 
@@ -130,11 +133,7 @@ class Earlier:
 
     def position(self, nth: int) -> Column:
         """Return the position of the `nth` newest event, -1 where there is none."""
-        return choose(self.stop - self.start >= nth, self.stop - nth, -1)
-
-    def within(self, days: int) -> Column:
-        """Count the events of the last `days`."""
-        return self.stop - self.index.stamps.searchsorted(self.stamps - days * DAY_S)
+        return choose(self.count >= nth, self.stop - nth, -1)
 
 
 def _stamps(keys: Column, times_s: Column) -> Column:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -32,6 +32,7 @@ HISTORY_SCHEMA: dict[str, pl.DataType] = {
 log of the engagement rate then; both may be read from `known_s` on, and are null while the post is immature.
 `hashtags` are separated by spaces."""
 
+_PART = 50_000  # values of a column held as objects at once
 _ORDER = ("published_s", "known_s", "outcome", "engagement", "account_id", "population")
 
 
@@ -47,17 +48,15 @@ class History:
     def __init__(self, table: pl.DataFrame) -> None:
         columns = (pl.col(name).cast(dtype) for name, dtype in HISTORY_SCHEMA.items())
         self.table = table.select(columns).sort(_ORDER)
-        accounts = self.table["account_id"].to_list()
-        populations = self.table["population"].to_list()
-        self.accounts = Keys(accounts)
-        self.populations = Keys(sorted(set(populations)))
-        self.account_populations = Keys(zip(accounts, populations, strict=True))
-
-        codes = self.accounts.codes(accounts)
-        pairs = self.account_populations.codes(zip(accounts, populations, strict=True))
+        accounts, populations = self.table["account_id"], self.table["population"]
+        self.accounts = Keys(_each(accounts))
+        self.populations = Keys(sorted(populations.unique()))
+        self.account_populations = Keys(_pairs(accounts, populations))
+        codes = self.accounts.codes(_each(accounts))
+        pairs = self.account_populations.codes(_pairs(accounts, populations))
         self.posts = self._index_posts(codes, len(self.accounts))
-        self.outcomes = self._index_outcomes(pairs, len(self.account_populations), populations)
-        self.any_outcomes = self._index_outcomes(codes, len(self.accounts), populations)
+        self.outcomes = self._index_outcomes(pairs, len(self.account_populations))
+        self.any_outcomes = self._index_outcomes(codes, len(self.accounts))
         uses = self.table.select(
             "published_s", "sound_id", pl.col("hashtags").str.split(" "), row=pl.int_range(pl.len())
         )
@@ -78,11 +77,10 @@ class History:
         """
         if len(posts) < 2:
             return self
-        hashtags = hashtags_of(posts.caption)
-        held = self.table[self._bearing_on(posts, hashtags)]
+        request = post_table(posts, populations)
+        held = self.table[self._bearing_on(request)]
         added = (
-            post_table(posts, populations, hashtags)
-            .with_columns(post_id=pl.Series(posts.post_id, dtype=pl.String))
+            request.with_columns(post_id=pl.Series(posts.post_id, dtype=pl.String))
             .unique(["account_id", "post_id"], keep="first", maintain_order=True)
             .join(held, on=["account_id", "published_s"], how="anti")
         )
@@ -122,13 +120,14 @@ class History:
         """Read a history that `save` wrote."""
         return cls(pl.read_parquet(path))
 
-    def _bearing_on(self, posts: Posts, hashtags: Sequence[Sequence[str]]) -> Ints:
-        """Return the rows of the posts' accounts, and of their sounds and hashtags as far back as these count."""
-        accounts = self.posts.of_keys(self.accounts.codes(posts.account))
-        sounds = self.sounds.of_keys(self.sound_names.codes(posts.sound))
-        tagged = self.hashtags.of_keys(self.hashtag_names.codes(chain.from_iterable(hashtags)))
+    def _bearing_on(self, request: pl.DataFrame) -> Ints:
+        """Return the rows of the request's accounts, and of its sounds and hashtags as far back as these count."""
+        accounts = self.posts.of_keys(self.accounts.codes(request["account_id"].unique()))
+        sounds = self.sounds.of_keys(self.sound_names.codes(request["sound_id"].unique()))
+        tags = request["hashtags"].str.split(" ").explode().unique()
+        tagged = self.hashtags.of_keys(self.hashtag_names.codes(tags))
         uses = np.concatenate([self.sounds.values["row"][sounds], self.hashtags.values["row"][tagged]])
-        since_s = posts.published_s.min() - max(MOMENTUM_DAYS) * DAY_S
+        since_s = request["published_s"].to_numpy().min() - max(MOMENTUM_DAYS) * DAY_S
         counted = uses[self.table["published_s"].to_numpy()[uses] >= since_s]
         return np.unique(np.concatenate([self.posts.values["row"][accounts], counted]))
 
@@ -137,7 +136,7 @@ class History:
         rows = np.arange(len(codes))
         return EventIndex.build(codes, published_s, size, row=rows, published_s=published_s.astype(np.float64))
 
-    def _index_outcomes(self, codes: Ints, size: int, populations: Sequence[str]) -> EventIndex:
+    def _index_outcomes(self, codes: Ints, size: int) -> EventIndex:
         """Index the posts that have an outcome by the time from which it is known."""
         known = (self.table["known_s"].is_not_null() & self.table["outcome"].is_not_null()).to_numpy()
         return EventIndex.build(
@@ -148,20 +147,11 @@ class History:
             outcome=self.table["outcome"].to_numpy(),
             engagement=self.table["engagement"].to_numpy(),
             published_s=self.table["published_s"].cast(pl.Float64).to_numpy(),
-            population=self.populations.codes(populations),
+            population=self.populations.codes(_each(self.table["population"])),
         )
 
 
-def _index_uses(uses: pl.DataFrame, column: str) -> tuple[Keys, EventIndex]:
-    """Index the uses of sounds or hashtags by the time of publication."""
-    used = uses.drop_nulls(column)
-    names = used[column].to_list()
-    keys = Keys(names)
-    index = EventIndex.build(keys.codes(names), used["published_s"].to_numpy(), len(keys), row=used["row"].to_numpy())
-    return keys, index
-
-
-def post_table(posts: Posts, populations: Sequence[str], hashtags: Sequence[Sequence[str]]) -> pl.DataFrame:
+def post_table(posts: Posts, populations: Sequence[str]) -> pl.DataFrame:
     """Return the rows of a history for posts of which no outcome is known."""
     unknown = [None] * len(posts)
     return pl.DataFrame(
@@ -173,7 +163,24 @@ def post_table(posts: Posts, populations: Sequence[str], hashtags: Sequence[Sequ
             "outcome": unknown,
             "engagement": unknown,
             "sound_id": posts.sound,
-            "hashtags": [" ".join(names) or None for names in hashtags],
+            "hashtags": hashtags_of(posts.caption),
         },
         schema=HISTORY_SCHEMA,
     )
+
+
+def _index_uses(uses: pl.DataFrame, column: str) -> tuple[Keys, EventIndex]:
+    """Index the uses of sounds or hashtags by the time of publication."""
+    used = uses.drop_nulls(column)
+    keys = Keys(_each(used[column]))
+    codes = keys.codes(_each(used[column]))
+    return keys, EventIndex.build(codes, used["published_s"].to_numpy(), len(keys), row=used["row"].to_numpy())
+
+
+def _each(column: pl.Series) -> Iterator[str]:
+    """Walk through a column, part by part, so that its values are never all held as objects."""
+    return chain.from_iterable(column.slice(start, _PART).to_list() for start in range(0, len(column), _PART))
+
+
+def _pairs(accounts: pl.Series, populations: pl.Series) -> Iterator[tuple[str, str]]:
+    return zip(_each(accounts), _each(populations), strict=True)

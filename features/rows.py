@@ -19,6 +19,9 @@ from features.prior import shrunken
 from features.records import Record
 from features.zones import local_offsets_s
 
+TEMPO_DAYS = (1, 7)
+"""The short and the long time in which the posts of an account are counted."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -120,17 +123,21 @@ class Rows:
         return shrunken(record.engagement_total, record.engagements_known, prior, self.fitted.anchor_weight)
 
     @Lazy
-    def sound_uses(self) -> tuple[Column, Column]:
-        """Uses of the post's sound in each of the `MOMENTUM_DAYS`; nan without a sound."""
-        codes = self.codes(self.history.sound_names, self.posts.sound)
-        earlier = self.history.sounds.before(codes, self.published_s)
-        silent = self.each([sound is None for sound in self.posts.sound])
-        long, short = (choose(silent, np.nan, earlier.within(days)) for days in MOMENTUM_DAYS)
-        return long, short
+    def recent_posts(self) -> list[Column]:
+        """The account's posts in each of the `TEMPO_DAYS` before."""
+        return self.history.posts.within(self.account, self.published_s, TEMPO_DAYS)
 
     @Lazy
-    def hashtag_uses(self) -> tuple[Column, Column]:
-        """Uses of the post's most used hashtag in each of the `MOMENTUM_DAYS`.
+    def sound_uses(self) -> list[Column]:
+        """Uses of the post's sound in each of the `MOMENTUM_DAYS` before; nan without a sound."""
+        codes = self.codes(self.history.sound_names, self.posts.sound)
+        silent = self.each([sound is None for sound in self.posts.sound])
+        uses = self.history.sounds.within(codes, self.published_s, MOMENTUM_DAYS)
+        return [choose(silent, np.nan, each) for each in uses]
+
+    @Lazy
+    def hashtag_uses(self) -> list[Column]:
+        """Uses of the post's most used hashtag in each of the `MOMENTUM_DAYS` before.
 
         They are 0 without a hashtag and nan where the caption is unknown.
         """
@@ -141,10 +148,8 @@ class Rows:
             sizes.append(1 + len(hashtags))
             names += (None, *hashtags)  # None was never used
         codes = self.history.hashtag_names.codes(names)
-        earlier = self.history.hashtags.before(codes, self.posts.published_s.repeat(sizes))
-        uses = np.array([earlier.within(days) for days in MOMENTUM_DAYS])
-        long, short = self.each(self.captions.where_known(np.maximum.reduceat(uses, starts, axis=1)))
-        return long, short
+        uses = self.history.hashtags.within(codes, self.posts.published_s.repeat(sizes), MOMENTUM_DAYS)
+        return [self.each(self.captions.where_known(np.maximum.reduceat(each, starts))) for each in uses]
 
     @Lazy
     def captions(self) -> Captions:

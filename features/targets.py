@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from features.captions import hashtags_of
 from features.columns import DEFAULT_SOURCE, FAR_S, Floats, Ints, Posts
 from features.events import DAY_S, Keys
 from features.history import History, post_table
@@ -76,7 +75,7 @@ def history_of(known: pl.DataFrame) -> History:
     """Return the history that a frame of `known_posts` amounts to."""
     posts = Posts.from_frame(known)
     return History(
-        post_table(posts, populations(posts), hashtags_of(posts.caption)).with_columns(
+        post_table(posts, populations(posts)).with_columns(
             known_s=known["known_at"].dt.epoch("s").clip(-FAR_S, FAR_S),
             outcome=pl.Series(primary_log(known, "first_")).fill_nan(None),
             engagement=pl.Series(engagement_log(known, "first_")).fill_nan(None),

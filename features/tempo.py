@@ -29,13 +29,13 @@ def hours_since_twentieth(rows: Rows) -> Column:
 @feature("tempo")
 def posts_last_day(rows: Rows) -> Column:
     """The account's posts in the 24 hours before, up to 20."""
-    return _posts_within(rows, 1)
+    return _at_most(rows.recent_posts[0], WINDOW)
 
 
 @feature("tempo")
 def posts_last_week(rows: Rows) -> Column:
     """The account's posts in the seven days before, up to 20."""
-    return _posts_within(rows, 7)
+    return _at_most(rows.recent_posts[1], WINDOW)
 
 
 def _hours_since(rows: Rows, nth: int) -> Column:
@@ -43,6 +43,5 @@ def _hours_since(rows: Rows, nth: int) -> Column:
     return (rows.published_s - earlier_s) / 3600
 
 
-def _posts_within(rows: Rows, days: int) -> Column:
-    posts = rows.earlier_posts.within(days)
-    return choose(posts < WINDOW, posts, WINDOW)
+def _at_most(count: Column, most: int) -> Column:
+    return choose(count < most, count, most)

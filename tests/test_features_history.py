@@ -195,7 +195,7 @@ def test_an_index_finds_what_a_search_through_every_event_finds(events: list[tup
     for place, key in enumerate(asked.tolist()):
         days = sorted(day for other, day in events if other == key >= 0 and day < now)
         assert earlier.count[place] == len(days)
-        assert earlier.within(7)[place] == sum(day >= now - 7 for day in days)
+        assert index.within(asked, np.full(6, now * DAY_S), [7])[0][place] == sum(day >= now - 7 for day in days)
         third = index.values["day"][earlier.position(3)[place]]
         assert third == days[-3] if len(days) > 2 else np.isnan(third)
     of_two = index.of_keys(np.array([3, -1, 1, 3]))
@@ -205,9 +205,9 @@ def test_an_index_finds_what_a_search_through_every_event_finds(events: list[tup
 def test_times_at_the_ends_of_what_can_be_held_stay_with_their_key() -> None:
     times = np.array([-FAR_S, FAR_S, -FAR_S, FAR_S])
     index = EventIndex.build(np.array([0, 0, 1, 1]), times, 2)
-    earlier = index.before(np.array([0, 0, 1, 1, -1]), np.append(times, FAR_S))
-    assert earlier.count.tolist() == [0, 1, 0, 1, 0]
-    assert earlier.within(30).tolist() == [0, 0, 0, 0, 0]
+    asked = np.array([0, 0, 1, 1, -1]), np.append(times, FAR_S)
+    assert index.before(*asked).count.tolist() == [0, 1, 0, 1, 0]
+    assert [count.tolist() for count in index.within(*asked, [30, 60])] == [[0] * 5] * 2
 
 
 def test_posts_before_1970_look_back_like_any_other() -> None:

@@ -107,8 +107,9 @@ def test_a_lone_surrogate_is_read_over() -> None:
 def test_captions_in_parts_are_all_captions() -> None:
     captions = [f"#t{n}" for n in range(PART + 3)]
     assert [len(part.texts) for part in in_parts(captions)] == [PART, 3]
-    assert hashtags_of(captions) == [[f"t{n}"] for n in range(PART + 3)]
+    assert hashtags_of(captions) == [f"t{n}" for n in range(PART + 3)]
     assert hashtags_of([]) == []
+    assert hashtags_of(["#a #b #a", None, "c"]) == ["a b", None, None]
 
 
 def test_what_stands_behind_the_longest_caption_is_not_read() -> None:
