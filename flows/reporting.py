@@ -17,7 +17,7 @@ from registry.gate import GateRules
 from registry.ledger import Row
 from registry.places import Registry
 from training.drawing import PLATFORM_NAMES
-from training.ladder import markdown_table
+from training.ladder import BY_SOURCE, markdown_table
 
 BEGIN, END = "<!-- versions in production: begin -->", "<!-- versions in production: end -->"
 
@@ -181,19 +181,21 @@ def write_table(file: Path) -> str:
 
 def versions_table() -> str:
     """Return the versions in production as a markdown table, with the data they speak of."""
-    rows = [
-        [
-            PLATFORM_NAMES[each["model"].split("-")[1]],
-            _number(each["metrics"], "accuracy"),
-            _number(each["metrics"], "mae_log"),
-            _number(each["metrics"], "r2"),
-            each["since"][:10],
-        ]
-        for each in statuses()
-    ]
+    rows = [row for each in statuses() for row in _table_rows(each)]
     speaks_of = "\n".join(f"- {_speaks_of(each)}" for each in statuses())
     table = markdown_table(["Platform", "Accuracy", "MAE", "R²", "Last updated"], rows)
     return f"{table.rstrip()}\n\nMeasured on posts that the judged fit had not seen:\n\n{speaks_of}"
+
+
+def _table_rows(status: dict[str, Any]) -> list[list[str]]:
+    """Return a version's row, and one within each source where there are several."""
+    metrics, platform = status["metrics"], PLATFORM_NAMES[status["model"].split("-")[1]]
+    within = sorted({name.removeprefix(BY_SOURCE).split(".")[0] for name in metrics if name.startswith(BY_SOURCE)})
+    prefixes = {platform: "", **{f"{platform}, {source} alone": f"{BY_SOURCE}{source}." for source in within}}
+    return [
+        [label, *(_number(metrics, prefix + name) for name in ("accuracy", "mae_log", "r2")), status["since"][:10]]
+        for label, prefix in prefixes.items()
+    ]
 
 
 def _speaks_of(status: dict[str, Any]) -> str:

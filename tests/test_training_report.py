@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tests.training_world import built, known_frame, recipe
-from training.evaluate import Scored
+from training.evaluate import Scored, ladder
 from training.examples import Examples
 from training.performance import Performance
 from training.report import (
@@ -47,6 +47,20 @@ def report() -> Report:
 def shifted(scored: Scored, error: np.ndarray) -> Scored:
     """The same posts, forecast with given errors."""
     return replace(scored, prediction=scored.truth - error)
+
+
+def test_several_sources_are_measured_apart_too() -> None:
+    assert not [name for name in report().metrics() if name.startswith("source.")]
+    labels = np.where(np.arange(len(split().judge)) % 2, "a", "b")
+    halves = {name: replace(scored, slices={"source": labels}) for name, scored in report().rungs.items()}
+    apart = Report(halves, ladder(halves, report().train_median, **RESAMPLED), report().train_median).metrics()
+    first = report().model.take(labels == "a")
+    assert apart["source.a.mae_log"] == pytest.approx(np.abs(first.truth - first.prediction).mean())
+    assert {name for name in apart if name.startswith("source.b.")} == {
+        "source.b.r2",
+        "source.b.mae_log",
+        "source.b.accuracy",
+    }
 
 
 def test_metrics_carry_the_ladder_below_the_model() -> None:

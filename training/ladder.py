@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 CONSTANT, ANCHOR, MODEL = "constant", "account anchor", "model"
 
+BY_SOURCE = "source."
+"""How the names of metrics within one source begin: `source.mine.r2`."""
+
 # The name of each metric, the words for it, and whether it is shown in per cent.
 METRICS: dict[str, tuple[str, bool]] = {
     "r2": ("R²", False),

@@ -21,6 +21,7 @@ from training.evaluate import (
     paired_gain,
 )
 from training.examples import Examples
+from training.ladder import BY_SOURCE
 from training.performance import Performance
 from training.performance_model import PerformanceModel
 from training.split import Split
@@ -57,8 +58,19 @@ class Report:
             "holdout_posts": float(self.ladder.posts),
             "holdout_accounts": float(self.ladder.accounts),
         }
-        known = {name: value for name, value in below.items() if math.isfinite(value)}
+        known = {name: value for name, value in (below | self._by_source()).items() if math.isfinite(value)}
         return {**self.ladder.metrics(MODEL), **known}
+
+    def _by_source(self) -> dict[str, float]:
+        """Return what the model reaches within each of several sources: pooled, R² also holds their distance."""
+        rows = [row for row in self.ladder.slices if row.slice == "source"]
+        if len(rows) < 2:
+            return {}
+        return {
+            f"{BY_SOURCE}{row.level}.{name}": row.rungs[MODEL][name].value
+            for row in rows
+            for name in ("accuracy", "mae_log", "r2")
+        }
 
 
 def report_on(
