@@ -111,7 +111,8 @@ def test_one_row_is_predicted_as_in_a_batch(maker: Estimator, table: Table, targ
     regressor = fitted(maker, table, target)
     batch = regressor.predict(table.matrix)
     one_by_one = [regressor.predict(table.matrix[row : row + 1])[0] for row in range(20)]
-    np.testing.assert_allclose(one_by_one, batch[:20], rtol=1e-12)
+    np.testing.assert_array_equal(one_by_one, batch[:20])
+    np.testing.assert_array_equal(regressor.predict(table.matrix[:7]), batch[:7])
 
 
 def test_what_is_unknown_or_never_seen_still_gets_a_finite_answer(

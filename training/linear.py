@@ -56,7 +56,9 @@ class LinearRegressor:
 
     def predict(self, matrix: Floats) -> Floats:
         """Return one value per row."""
-        return np.asarray(_design(matrix, self.state) @ self._weights + self.state["intercept"])
+        # Not a product of matrices, the last bits of which depend on how many rows there are.
+        amounts = np.ascontiguousarray(_design(matrix, self.state) * self._weights).sum(axis=1)
+        return np.asarray(amounts + self.state["intercept"])
 
     def importance(self) -> Floats:
         """Return each column's share of the absolute weights, its categories and absence included."""
