@@ -9,7 +9,11 @@ from __future__ import annotations
 from features.catalogue import feature
 from features.columns import Column
 from features.events import DAY_S
+from features.prior import shrunken
 from features.rows import Rows
+
+SAME_MEDIA_WEIGHT = 3.0
+"""How many outcomes the anchor counts for in the mean of one media type."""
 
 
 @feature("account")
@@ -70,6 +74,25 @@ def outcome_spread(rows: Rows) -> Column:
 def outcome_trend(rows: Rows) -> Column:
     """Mean of the account's last five mature outcomes less that of the fifteen before."""
     return rows.record.trend
+
+
+@feature("account")
+def long_mean(rows: Rows) -> Column:
+    """Mean of the account's last 100 mature outcomes, relative to the anchor."""
+    return rows.record.long_mean - rows.anchor
+
+
+@feature("account")
+def outcome_slope(rows: Rows) -> Column:
+    """How fast the account's last 50 mature outcomes rise, in log per year; unknown below ten."""
+    return rows.record.slope
+
+
+@feature("account")
+def same_media_mean(rows: Rows) -> Column:
+    """Mean of the account's last 20 mature outcomes of the post's media type, relative to the anchor, shrunk to it."""
+    likeness = rows.likeness
+    return shrunken(likeness.total - likeness.known * rows.anchor, likeness.known, 0.0, SAME_MEDIA_WEIGHT)
 
 
 @feature("account")

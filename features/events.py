@@ -16,14 +16,17 @@ from numpy.typing import NDArray
 from features.columns import FAR_S, Column, Ints, choose
 
 WINDOW = 20
-"""Earlier posts of an account that a feature may look at."""
+"""The newest posts of an account that a feature looks at."""
+
+LONG_WINDOW = 100
+"""As many where a feature takes the long view of outcomes."""
 
 DAY_S = 86_400
 
 _REACH_S = 2 * FAR_S  # so that a look some weeks back from the earliest time stays with its key
 _KEY_BIT = (2 * _REACH_S - 1).bit_length()
 _UNKNOWN = -1
-_NEWEST_FIRST = np.arange(WINDOW)[:, None]
+_NEWEST_FIRST = np.arange(LONG_WINDOW)[:, None]
 
 
 class Keys:
@@ -98,10 +101,10 @@ class EventIndex:
         stop = self.stamps.searchsorted(stamps)
         return [stop - self.stamps.searchsorted(stamps - each * DAY_S) for each in days]
 
-    def windows(self, name: str, events: Ints) -> NDArray[Any]:
-        """Return what each event, -1 for none, and those before it carry, newest first: shape (`WINDOW`, events)."""
+    def windows(self, name: str, events: Ints, size: int = WINDOW) -> NDArray[Any]:
+        """Return what each event, -1 for none, and those before it carry, newest first: shape (size, events)."""
         first = np.append(self.first[self.keys], 0)[events]
-        positions = events - _NEWEST_FIRST
+        positions = events - _NEWEST_FIRST[:size]
         return self.values[name][np.where(positions >= first, positions, -1)]
 
     def of_keys(self, keys: Ints) -> Ints:
@@ -112,11 +115,11 @@ class EventIndex:
         positions: Ints = np.arange(sizes.sum()) + np.repeat(start - (np.cumsum(sizes) - sizes), sizes)
         return positions
 
-    def reachable(self, time_s: int) -> Ints:
-        """Return the positions of the events that windows can hold which end at `time_s` or later."""
+    def reachable(self, time_s: int, size: int = WINDOW) -> Ints:
+        """Return the positions of the events that windows of a size can hold which end at `time_s` or later."""
         keys = np.arange(len(self.first) - 1)
         stop = self.before(keys, np.full(len(keys), time_s)).stop
-        return np.flatnonzero(np.arange(len(self)) >= stop[self.keys] - WINDOW)
+        return np.flatnonzero(np.arange(len(self)) >= stop[self.keys] - size)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from features.captions import hashtags_of
 from features.columns import Ints, Posts
-from features.events import DAY_S, EventIndex, Keys
+from features.events import DAY_S, LONG_WINDOW, EventIndex, Keys
 from features.lazy import Lazy
-from features.records import Record, Standing
+from features.records import Likeness, Record, Standing
 
 MOMENTUM_DAYS = (28, 7)
 """The long and the short time in which the uses of sounds and hashtags are counted."""
@@ -21,6 +22,7 @@ MOMENTUM_DAYS = (28, 7)
 HISTORY_SCHEMA: dict[str, pl.DataType] = {
     "account_id": pl.String(),
     "population": pl.String(),
+    "media_type": pl.String(),
     "published_s": pl.Int64(),
     "known_s": pl.Int64(),
     "outcome": pl.Float64(),
@@ -33,7 +35,7 @@ log of the engagement rate then; both may be read from `known_s` on, and are nul
 `hashtags` are separated by spaces."""
 
 _PART = 50_000  # values of a column held as objects at once
-_ORDER = ("published_s", "known_s", "outcome", "engagement", "account_id", "population")
+_ORDER = ("published_s", "known_s", "outcome", "engagement", "account_id", "population", "media_type")
 
 
 class History:
@@ -51,11 +53,14 @@ class History:
         accounts, populations = self.table["account_id"], self.table["population"]
         self.accounts = Keys(_each(accounts))
         self.populations = Keys(sorted(populations.unique()))
-        self.account_populations = Keys(_pairs(accounts, populations))
+        self.account_populations = Keys(_pairs(_each(accounts), populations))
         codes = self.accounts.codes(_each(accounts))
-        pairs = self.account_populations.codes(_pairs(accounts, populations))
+        pairs = self.account_populations.codes(_pairs(_each(accounts), populations))
         self.posts = self._index_posts(codes, len(self.accounts))
         self.outcomes = self._index_outcomes(pairs, len(self.account_populations))
+        self.account_media = Keys(_pairs(pairs.tolist(), self.table["media_type"]))
+        media = self.account_media.codes(_pairs(pairs.tolist(), self.table["media_type"]))
+        self.media_outcomes = self._index_outcomes(media, len(self.account_media))
         self.any_outcomes = self._index_outcomes(codes, len(self.accounts))
         uses = self.table.select(
             "published_s", "sound_id", pl.col("hashtags").str.split(" "), row=pl.int_range(pl.len())
@@ -95,8 +100,12 @@ class History:
         if self.table.is_empty():
             return self
         newest_s = int(self.table["published_s"][-1])
-        rows = np.concatenate([index.values["row"][index.reachable(newest_s)] for index in (self.posts, self.outcomes)])
-        within_reach = pl.int_range(pl.len()).is_in(np.unique(rows))
+        looked_at = [
+            self.posts.values["row"][self.posts.reachable(newest_s)],
+            self.outcomes.values["row"][self.outcomes.reachable(newest_s, LONG_WINDOW)],
+            self.media_outcomes.values["row"][self.media_outcomes.reachable(newest_s)],
+        ]
+        within_reach = pl.int_range(pl.len()).is_in(np.unique(np.concatenate(looked_at)))
         recent = pl.col("published_s") >= newest_s - max(MOMENTUM_DAYS) * DAY_S
         kept = self.table.filter(within_reach | recent)
         return History(kept.with_columns(pl.when(recent).then(pl.col("sound_id", "hashtags"))))
@@ -105,6 +114,11 @@ class History:
     def records(self) -> Record:
         """The track record as of each of `outcomes`."""
         return Record.of(self.outcomes)
+
+    @Lazy
+    def likenesses(self) -> Likeness:
+        """What an account's posts of one media type amount to, as of each of `media_outcomes`."""
+        return Likeness.of(self.media_outcomes)
 
     @Lazy
     def standings(self) -> Standing:
@@ -158,6 +172,7 @@ def post_table(posts: Posts, populations: Sequence[str]) -> pl.DataFrame:
         {
             "account_id": posts.account,
             "population": populations,
+            "media_type": posts.media_type,
             "published_s": posts.published_s,
             "known_s": unknown,
             "outcome": unknown,
@@ -182,5 +197,5 @@ def _each(column: pl.Series) -> Iterator[str]:
     return chain.from_iterable(column.slice(start, _PART).to_list() for start in range(0, len(column), _PART))
 
 
-def _pairs(accounts: pl.Series, populations: pl.Series) -> Iterator[tuple[str, str]]:
-    return zip(_each(accounts), _each(populations), strict=True)
+def _pairs(ones: Iterable[Any], others: pl.Series) -> Iterator[tuple[Any, str]]:
+    return zip(ones, _each(others), strict=True)

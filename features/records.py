@@ -12,18 +12,27 @@ from typing import NamedTuple
 import numpy as np
 
 from features.columns import Column, Floats, Ints, choose
-from features.events import EventIndex
+from features.events import DAY_S, LONG_WINDOW, EventIndex
 
 FEW = 5
 """The newest outcomes that recent form is judged by."""
 
-_BLOCK = 50_000  # windows held in memory at once
+SLOPE_WINDOW = 50
+"""The newest outcomes that a slope is fitted to."""
+
+SLOPE_LEAST = 10
+"""Fewer outcomes than this have no slope."""
+
+_SLOPE_RIDGE = 3 * 30.0**2  # days squared: posts of one week tell little of a year
+_YEAR_DAYS = 365.0
+_BLOCK = 10_000  # windows held in memory at once
 
 
 class Record(NamedTuple):
-    """What the newest log outcomes of an account within a population amount to, a `WINDOW` of them at most.
+    """What the newest log outcomes of an account within a population amount to.
 
-    As of the events of an index these are arrays whose last entry is that of no event.
+    They are a `WINDOW` of them at most, and more for the long mean and the slope, which is in log per year. As of
+    the events of an index these are arrays whose last entry is that of no event.
     """
 
     known: Column
@@ -37,19 +46,22 @@ class Record(NamedTuple):
     few_median: Column
     engagements_known: Column
     engagement_total: Column
+    long_mean: Column
+    slope: Column
 
     @classmethod
     def of(cls, outcomes: EventIndex) -> Record:
         """Work out the record as of each event."""
-        parts = [
-            cls.of_windows(outcomes.windows("outcome", events), outcomes.windows("engagement", events))
-            for events in _blocks(outcomes)
-        ]
+        parts = [cls._of_block(outcomes, events) for events in _blocks(outcomes)]
         return cls(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
     @classmethod
-    def of_windows(cls, outcome: Floats, engagement: Floats) -> Record:
-        """Work out records from windows, newest first and nan where there is nothing: shape (window, events)."""
+    def _of_block(cls, outcomes: EventIndex, events: Ints) -> Record:
+        """Work out the record as of some events, from windows that are nan where there is nothing."""
+        long = outcomes.windows("outcome", events, LONG_WINDOW)
+        published_s = outcomes.windows("published_s", events, SLOPE_WINDOW)
+        engagement = outcomes.windows("engagement", events)
+        outcome = long[: len(engagement)]
         few, others = outcome[:FEW], outcome[FEW:]
         return cls(
             known=_count(outcome),
@@ -63,11 +75,30 @@ class Record(NamedTuple):
             few_median=_median(few),
             engagements_known=_count(engagement),
             engagement_total=_total(engagement),
+            long_mean=_mean(long),
+            slope=_slope(published_s / DAY_S, long[:SLOPE_WINDOW]),
         )
 
     def at(self, events: Column) -> Record:
         """Return the record as of the given events, -1 for none."""
         return Record(*[values[events] for values in self])
+
+
+class Likeness(NamedTuple):
+    """What the newest log outcomes of an account's posts of one kind amount to, a `WINDOW` of them at most."""
+
+    known: Column
+    total: Column
+
+    @classmethod
+    def of(cls, outcomes: EventIndex) -> Likeness:
+        """Work out what they amount to as of each event, the last entry that of no event."""
+        parts = [outcomes.windows("outcome", events) for events in _blocks(outcomes)]
+        return cls(np.concatenate([*map(_count, parts)]), np.concatenate([*map(_total, parts)]))
+
+    def at(self, events: Column) -> Likeness:
+        """Return it as of the given events, -1 for none."""
+        return Likeness(self.known[events], self.total[events])
 
 
 class Standing(NamedTuple):
@@ -128,6 +159,13 @@ def _mean(window: Floats) -> Floats:
     count = _count(window)
     mean: Floats = _total(window) / np.where(count > 0, count, np.nan)
     return mean
+
+
+def _slope(days: Floats, value: Floats) -> Floats:
+    """Return the yearly slope of values over time by ridge regression, nan for fewer than `SLOPE_LEAST`."""
+    since, above = days - _mean(days), value - _mean(value)
+    slope = _total(since * above) / (_total(since**2) + _SLOPE_RIDGE)
+    return np.where(_count(value) >= SLOPE_LEAST, slope * _YEAR_DAYS, np.nan)
 
 
 def _median(window: Floats) -> Floats:

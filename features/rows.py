@@ -16,7 +16,7 @@ from features.fitted import Fitted
 from features.history import MOMENTUM_DAYS, History
 from features.lazy import Lazy
 from features.prior import shrunken
-from features.records import Record
+from features.records import Likeness, Record
 from features.zones import local_offsets_s
 
 TEMPO_DAYS = (1, 7)
@@ -89,16 +89,28 @@ class Rows:
         return self.history.posts.before(self.account, self.published_s)
 
     @Lazy
+    def account_population(self) -> Column:
+        """Code of the account within the post's population, -1 where the history holds no post of it."""
+        pairs = list(zip(self.posts.account, self.populations, strict=True))
+        return self.codes(self.history.account_populations, pairs)
+
+    @Lazy
     def outcomes(self) -> Earlier:
         """The account's known outcomes within the post's population."""
-        pairs = list(zip(self.posts.account, self.populations, strict=True))
-        codes = self.codes(self.history.account_populations, pairs)
-        return self.history.outcomes.before(codes, self.each(self.known_until_s))
+        return self.history.outcomes.before(self.account_population, self.each(self.known_until_s))
 
     @Lazy
     def record(self) -> Record:
         """The track record that `outcomes` amount to."""
         return self.history.records.at(self.outcomes.position(1))
+
+    @Lazy
+    def likeness(self) -> Likeness:
+        """What the account's known outcomes within population and media type amount to."""
+        pairs = [self.account_population] if self.alone else self.account_population.tolist()
+        codes = self.codes(self.history.account_media, list(zip(pairs, self.posts.media_type, strict=True)))
+        events = self.history.media_outcomes.before(codes, self.each(self.known_until_s)).position(1)
+        return self.history.likenesses.at(events)
 
     @Lazy
     def latest_outcome(self) -> Column:

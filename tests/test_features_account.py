@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.events import WINDOW
+from features.account import SAME_MEDIA_WEIGHT
+from features.events import LONG_WINDOW, WINDOW
 from features.records import FEW
 from tests.features_world import Made, features_of, known_frame, rows_of
 
@@ -22,7 +23,7 @@ def history_then_one(views: list[int | None], **others: object) -> dict[str, flo
     return {name: float(column[-1]) for name, column in features_of(rows_of(known)).items()}
 
 
-@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=30))
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=120))
 @settings(max_examples=150)
 def test_a_track_record_is_what_a_reader_would_work_out(views: list[int]) -> None:
     found = history_then_one(views)
@@ -30,6 +31,10 @@ def test_a_track_record_is_what_a_reader_would_work_out(views: list[int]) -> Non
     anchor = found["anchor"]
     assert anchor == pytest.approx((sum(logs) + 2 * found["prior"]) / (len(logs) + 2), **TOLERANCE)
     assert found["outcomes_known"] == len(logs)
+    longest = [float(np.log1p(count)) for count in reversed(views)][:LONG_WINDOW]
+    assert found["long_mean"] + anchor == pytest.approx(statistics.fmean(longest), **TOLERANCE)
+    shrunk = sum(log - anchor for log in logs) / (len(logs) + SAME_MEDIA_WEIGHT)
+    assert found["same_media_mean"] == pytest.approx(shrunk, **TOLERANCE)
     assert found["last_outcome"] + anchor == pytest.approx(logs[0], **TOLERANCE)
     assert found["last_five_mean"] + anchor == pytest.approx(statistics.fmean(logs[:FEW]), **TOLERANCE)
     assert found["last_five_median"] + anchor == pytest.approx(statistics.median(logs[:FEW]), **TOLERANCE)
@@ -45,6 +50,27 @@ def test_a_track_record_is_what_a_reader_would_work_out(views: list[int]) -> Non
         assert found["outcome_trend"] == pytest.approx(trend, **TOLERANCE)
     else:
         assert np.isnan(found["outcome_trend"])
+
+
+def test_a_slope_is_the_ridge_line_through_the_last_fifty_outcomes() -> None:
+    views = [3 * 2**n % 9973 + 1 for n in range(70)]
+    days, logs = np.arange(50) / 12, np.log1p(views[-50:])  # a post every other hour
+    since = days - days.mean()
+    expected = 365 * (since @ (logs - logs.mean())) / (since @ since + 3 * 30**2)
+    assert history_then_one(views)["outcome_slope"] == pytest.approx(expected, rel=1e-9)
+    assert np.isnan(history_then_one(views[:9])["outcome_slope"])
+    assert history_then_one([5] * 10)["outcome_slope"] == 0
+
+
+def test_outcomes_of_the_same_media_type_are_told_apart() -> None:
+    kinds = ["video", "image", "image", "video", "video"]
+    posts = [Made(hour=hour, views=100 * hour + 1, media_type=kind) for hour, kind in enumerate(kinds)]
+    asked = [Made(hour=500, known_after_days=None, media_type=kind) for kind in ("video", "image", "carousel")]
+    found = features_of(rows_of(known_frame([*posts, *asked])))
+    anchor = found["anchor"][-1]
+    for answer, likes in zip(found["same_media_mean"][-3:], ([1, 301, 401], [101, 201], []), strict=True):
+        expected = sum(np.log1p(count) - anchor for count in likes) / (len(likes) + SAME_MEDIA_WEIGHT)
+        assert answer == pytest.approx(expected)
 
 
 def test_outcomes_all_alike_do_not_scatter() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.build import NAMES, featurize
 from features.captions import MAX_HASHTAGS
 from features.columns import FAR_S, Posts
-from features.events import DAY_S, WINDOW, EventIndex, Keys
+from features.events import DAY_S, LONG_WINDOW, WINDOW, EventIndex, Keys
 from features.history import HISTORY_SCHEMA, MOMENTUM_DAYS, History
 from features.rows import Rows
 from features.targets import history_of, populations
@@ -69,7 +69,7 @@ def test_a_snapshot_is_small() -> None:
     full = history_of(known_frame(posts))
     table = full.snapshot().table
     recent = full.table["published_s"].max() - max(MOMENTUM_DAYS) * DAY_S
-    assert table.height < 3 * 2 * WINDOW + 12 * max(MOMENTUM_DAYS) + 10
+    assert table.height < 3 * (WINDOW + LONG_WINDOW) + 12 * max(MOMENTUM_DAYS) + 10
     assert (
         table.filter(pl.col("published_s") < recent)["hashtags"].null_count()
         == table.filter(pl.col("published_s") < recent).height
@@ -168,6 +168,7 @@ def test_of_outcomes_that_became_known_at_once_the_later_post_is_the_newest() ->
             "known_s": START_S + 100,
             "outcome": [3.0, 2.0, 1.0],
             "engagement": None,
+            "media_type": "video",
             "sound_id": None,
             "hashtags": None,
         },
