@@ -20,7 +20,11 @@ from features.lexicon import Lexicon
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-TOPICS = 16
+TOPICS = 48
+"""Topics at most; where posts are few, the later ones are empty."""
+
+POSTS_PER_TOPIC = 200
+"""Known captions that a topic rests on, so that a small set does not learn its posts by heart."""
 
 MIN_POSTS = 5
 """Posts that a word must occur in to be learned."""
@@ -40,12 +44,14 @@ class WordTopics:
         """Learn topics from the known captions of the training rows; none when they share too few words."""
         uses = _common_words(captions)
         known = sum(caption is not None for caption in captions)
-        if min(len(uses), known) <= TOPICS:
+        topics = min(TOPICS, known // POSTS_PER_TOPIC)
+        if topics < 1 or min(len(uses), known) <= topics:
             return cls.empty()
         rarity = np.log((1 + known) / (1 + np.array(list(uses.values())))) + 1
         words = Lexicon(tuple(uses), np.zeros((TOPICS, len(uses))))
         positions = list(chain.from_iterable(words.positions(part.words) for part in in_parts(captions)))
-        places = rarity * _leading_directions(_weighted(positions, rarity), seed)
+        places = np.zeros((TOPICS, len(uses)))
+        places[:topics] = rarity * _leading_directions(_weighted(positions, rarity), topics, seed)
         return cls(Lexicon(tuple(uses), np.round(places, 8) + 0.0))  # and no -0.0
 
     @classmethod
@@ -93,7 +99,7 @@ def _weighted(positions: Sequence[Sequence[int]], rarity: Floats) -> csr_matrix:
     return csr_matrix((rarity[columns] * scale, columns, offsets), shape=(len(sizes), len(rarity)))
 
 
-def _leading_directions(matrix: csr_matrix, seed: int) -> Floats:
+def _leading_directions(matrix: csr_matrix, size: int, seed: int) -> Floats:
     """Return the leading right singular vectors as rows, each with its largest entry positive.
 
     A direction along which the captions do not vary is 0 throughout.
@@ -101,7 +107,7 @@ def _leading_directions(matrix: csr_matrix, seed: int) -> Floats:
     from scipy.sparse.linalg import svds
 
     start = np.random.default_rng(seed).standard_normal(min(matrix.shape))
-    _, strengths, vectors = svds(matrix, k=TOPICS, v0=start)
+    _, strengths, vectors = svds(matrix, k=size, v0=start)
     vectors = vectors[::-1] * (strengths[::-1, None] > 1e-8 * strengths.max())
-    signs = np.sign(vectors[np.arange(TOPICS), np.abs(vectors).argmax(axis=1)])
+    signs = np.sign(vectors[np.arange(size), np.abs(vectors).argmax(axis=1)])
     return np.asarray(vectors * signs[:, None])

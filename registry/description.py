@@ -212,8 +212,8 @@ def card_of(described: Described, pictures: Mapping[str, str]) -> Card:
 
 
 def importance(model: PerformanceModel) -> dict[str, float]:
-    """Return each feature's share of what the residual's regressor explains."""
-    shares = model.core.residual.importance()
+    """Return each feature's share of what the experts explain, weighed as in the model."""
+    shares = model.core.experts.importance(model.calibration.blend.mean)
     return {name: float(share) for name, share in zip(model.names, shares, strict=True)}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from features.captions import Captions
 from features.lexicon import Lexicon
-from features.words import MAX_WORDS, MIN_POSTS, TOPICS, WordTopics
+from features.words import MAX_WORDS, MIN_POSTS, POSTS_PER_TOPIC, TOPICS, WordTopics
 
 LISTS = {
     "food": "cook bake taste recipe kitchen sweet salt oven bread cheese fresh dinner",
@@ -18,7 +18,7 @@ LISTS = {
 }
 
 
-def captions(count: int = 240) -> list[str | None]:
+def captions(count: int = 1_200) -> list[str | None]:
     """Return captions of three subjects, each with half of its words; one in twenty is unknown."""
     generator = np.random.default_rng(3)
     subjects = [words.split() for words in LISTS.values()]
@@ -77,7 +77,7 @@ def test_an_unknown_caption_is_nowhere_and_one_without_known_words_at_the_origin
         [None] * 30,
         [""] * 30,
         ["one two three"] * 30,
-        [" ".join(f"w{n}" for n in range(40))] * (TOPICS - 1),
+        [" ".join(f"w{n}" for n in range(40))] * (POSTS_PER_TOPIC - 1),
         [f"word{n}" for n in range(100)],
     ],
     ids=["no captions", "unknown ones", "empty ones", "few words", "few captions", "words of one caption each"],
@@ -89,14 +89,21 @@ def test_too_little_text_gives_no_topics(too_little: list[str | None]) -> None:
 
 
 def test_captions_that_are_all_alike_leave_the_other_directions_empty() -> None:
-    topics = WordTopics.fit([" ".join(f"w{n}" for n in range(40))] * 60, seed=7)
+    topics = WordTopics.fit([" ".join(f"w{n}" for n in range(40))] * 1_200, seed=7)
     assert np.isfinite(topics.vocabulary.vectors).all()
     assert (topics.vocabulary.vectors[1:] == 0).all()
     assert (topics.vocabulary.vectors[0] > 0).all()
 
 
+def test_a_small_set_has_few_topics_and_empty_columns_for_the_others() -> None:
+    topics = WordTopics.fit(captions(3 * POSTS_PER_TOPIC + 100), seed=7).vocabulary.vectors
+    assert topics.shape[0] == TOPICS
+    assert topics[:3].any(axis=1).all()
+    assert not topics[3:].any()
+
+
 def test_rare_words_are_not_learned_and_the_commonest_come_first() -> None:
-    posts = [f"{' '.join(f'w{n:02d}' for n in range(30))}{' rare' * (row < MIN_POSTS - 1)}" for row in range(40)]
+    posts = [f"{' '.join(f'w{n:02d}' for n in range(30))}{' rare' * (row < MIN_POSTS - 1)}" for row in range(200)]
     topics = WordTopics.fit([*posts, "w29 w29", "w29"], seed=7)
     assert topics.vocabulary.words[:3] == ("w29", "w00", "w01")
     assert "rare" not in topics.vocabulary.words

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from tests.training_world import recipe
-from training.calibration import SHOWN_LEVELS, Calibration, best_weight, calibrate, residual_weights
+from training.blend import Blend
+from training.calibration import SHOWN_LEVELS, Calibration, blend_of, calibrate
+from training.experts import EXPERTS
 from training.judging import SPREAD_FEATURES, Judged
 
 POSTS = 1500
@@ -19,38 +21,31 @@ def judged(**changes: Any) -> Judged:
     rows = 2 * POSTS
     spread = draw.normal(size=(rows, len(SPREAD_FEATURES)))
     size = np.where(spread[:, SPREAD_FEATURES.index("log_followers")] > 0, 3.0, 1.0)
-    raw = draw.normal(size=rows)
+    answers = draw.normal(size=(rows, len(EXPERTS)))
+    is_new = draw.random(rows) < 0.3
     fields: dict[str, Any] = {
         "learned": 100,
         "account": np.tile(draw.integers(0, 60, POSTS), 2),
         "outcome": draw.normal(10, 2, rows),
-        "is_new": draw.random(rows) < 0.3,
-        "raw": raw,
-        "residual": 0.5 * raw + size * draw.normal(size=rows),
+        "is_new": is_new,
+        "answers": answers,
+        "residual": 0.5 * answers[:, 0] + size * draw.normal(size=rows),
         "engagement_error": draw.normal(size=rows),
         "spread": spread,
     }
     return Judged(**{**fields, **changes})
 
 
-def test_the_best_weight_is_found_on_a_grid() -> None:
-    raw = np.random.default_rng(7).normal(size=500)
-    assert best_weight(0.5 * raw, raw) == pytest.approx(0.5)
-    assert best_weight(-raw, raw) == 0.0
-    assert best_weight(4 * raw, raw) == 1.0
+def test_the_blend_is_set_on_all_that_was_judged() -> None:
+    parts = [judged(), judged(answers=judged().answers[:, ::-1])]
+    names = ("answers", "residual", "is_new", "account")
+    assert blend_of(parts) == Blend.fit(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def test_without_evidence_the_residual_is_taken_as_it_is() -> None:
-    assert best_weight(np.empty(0), np.empty(0)) == 1.0
-    known, new = residual_weights([judged(is_new=np.zeros(2 * POSTS, bool))])
-    assert known == pytest.approx(0.5, abs=0.1)
-    assert new == 1.0
-
-
-def test_known_and_new_accounts_have_weights_of_their_own() -> None:
-    fold = judged()
-    residual = np.where(fold.is_new, 0.0, fold.raw)
-    assert residual_weights([judged(residual=residual)]) == (1.0, 0.0)
+def test_intervals_follow_the_errors_of_the_last_fold_most() -> None:
+    quiet, loud = judged(residual=0.2 * judged().residual), judged()
+    calmed, roused = calibrate(recipe(), [loud, quiet]), calibrate(recipe(), [quiet, loud])
+    assert roused.primary.known[1] > 1.1 * calmed.primary.known[1]
 
 
 def test_the_expected_error_follows_what_it_hangs_on() -> None:
@@ -60,17 +55,27 @@ def test_the_expected_error_follows_what_it_hangs_on() -> None:
     assert scale[large].mean() > 2 * scale[~large].mean()
 
 
+def test_strangers_set_what_is_said_of_new_accounts_but_not_the_size_of_errors() -> None:
+    fold = judged(is_new=np.zeros(2 * POSTS, bool))
+    strange = judged(is_new=np.ones(2 * POSTS, bool), residual=10 * judged().residual)
+    alone, both = calibrate(recipe(), [fold]), calibrate(recipe(), [fold], [strange])
+    np.testing.assert_array_equal(both.spread.predict(fold.spread), alone.spread.predict(fold.spread))
+    assert both.blend.known == alone.blend.known
+    assert both.primary.known[1] == pytest.approx(alone.primary.known[1], rel=0.2)
+    assert both.primary.new[1] > 5 * both.primary.known[1]
+
+
 def test_intervals_hold_on_accounts_that_calibration_has_not_seen() -> None:
     fold = judged()
     half = fold.account < 30
-    names = ("account", "outcome", "is_new", "raw", "residual", "engagement_error", "spread")
+    names = ("account", "outcome", "is_new", "answers", "residual", "engagement_error", "spread")
 
     def part(members: np.ndarray) -> Judged:
         return judged(**{name: getattr(fold, name)[members] for name in names})
 
     calibration = calibrate(recipe(), [part(half)])
     later = part(~half)
-    forecast = calibration.weight(later.is_new) * later.raw
+    forecast = calibration.blend.residual(later.answers, later.is_new)
     lower, upper = calibration.primary.interval(forecast, calibration.scale(later.spread), later.is_new)
     inside = (lower <= later.residual) & (later.residual <= upper)
     assert inside.mean() == pytest.approx(0.8, abs=0.03)
@@ -90,7 +95,7 @@ def test_intervals_hold_where_only_the_accounts_seen_explain_the_size_of_errors(
             account=accounts,
             outcome=quiet,
             is_new=quiet > 0,
-            raw=quiet,
+            answers=np.zeros((len(accounts), len(EXPERTS))),
             residual=error,
             engagement_error=quiet,
             spread=marks[accounts],
@@ -98,7 +103,7 @@ def test_intervals_hold_where_only_the_accounts_seen_explain_the_size_of_errors(
 
     calibration = calibrate(recipe(), [fold(0)])
     later = fold(100)
-    lower, upper = calibration.primary.interval(later.raw, calibration.scale(later.spread), later.is_new)
+    lower, upper = calibration.primary.interval(np.zeros(len(later)), calibration.scale(later.spread), later.is_new)
     inside = (lower <= later.residual) & (later.residual <= upper)
     assert inside.mean() == pytest.approx(0.8, abs=0.06)
 
@@ -111,8 +116,9 @@ def test_one_account_alone_still_gets_intervals_from_rows_not_seen() -> None:
 
 def test_forecasts_that_never_err_have_intervals_without_width() -> None:
     fold = judged()
-    exact = calibrate(recipe(), [judged(residual=fold.raw)])
-    lower, upper = exact.primary.interval(fold.raw, exact.scale(fold.spread), fold.is_new)
+    silent = judged(answers=np.zeros_like(fold.answers), residual=np.zeros(len(fold)))
+    exact = calibrate(recipe(), [silent])
+    lower, upper = exact.primary.interval(silent.residual, exact.scale(fold.spread), fold.is_new)
     np.testing.assert_allclose(upper - lower, 0.0, atol=1e-4)
 
 

@@ -77,6 +77,21 @@ def test_intervals_grow_with_the_expected_error() -> None:
         assert inside.mean() == pytest.approx(0.8, abs=0.05)
 
 
+def test_weights_count_as_often_as_an_error_occurs() -> None:
+    draw = np.random.default_rng(7)
+    error, times = draw.normal(size=300), draw.integers(1, 4, 300)
+    weighted = Conformal.fit(error, *uniform(300), 0.8, times.astype(float)).known
+    repeated = Conformal.fit(np.repeat(error, times), *uniform(times.sum()), 0.8).known
+    assert weighted == pytest.approx(repeated, abs=0.05)
+    assert Conformal.fit(error, *uniform(300), 0.8, np.full(300, 0.125)) == Conformal.fit(error, *uniform(300), 0.8)
+
+
+def test_where_errors_grow_the_later_ones_set_the_interval() -> None:
+    error = np.random.default_rng(7).normal(size=2000) * np.repeat([1.0, 2.0], 1000)
+    late = Conformal.fit(error, *uniform(2000), 0.8, np.repeat([0.01, 1.0], 1000)).known
+    assert late[1] == pytest.approx(Conformal.fit(error[1000:], *uniform(1000), 0.8).known[1], rel=0.05)
+
+
 def test_new_accounts_have_ends_of_their_own_once_there_are_enough_of_them() -> None:
     draw = np.random.default_rng(7)
     is_new = np.arange(1000) < MIN_ROWS

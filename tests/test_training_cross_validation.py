@@ -9,14 +9,14 @@ import pytest
 
 from features.errors import NotEnoughDataError
 from tests.training_world import built, known_frame, recipe
-from training import held_out
-from training.calibration import residual_weights
+from training import held_out, judging
+from training.blend import Blend
 from training.core import fit_features
 from training.cross_validation import FoldScore, cross_validate, fold_scores
 from training.evaluate import ANCHOR, CONSTANT, MODEL
 from training.examples import Examples
 from training.held_out import held_out_accounts
-from training.judging import SPREAD_FEATURES, Judged, judge_folds
+from training.judging import SPREAD_FEATURES, STRANGER_PARTS, Judged, judge_folds, judge_strangers
 from training.performance import Performance
 from training.performance_model import PerformanceModel
 from training.split import forward_folds
@@ -57,26 +57,56 @@ def test_scores_are_those_of_weighed_forecasts_fresh_and_frozen_apart() -> None:
         account=np.zeros(6, np.int64),
         outcome=outcome,
         is_new=np.zeros(6, bool),
-        raw=np.array([2.0, 2.0, 2.0, 4.0, 4.0, 4.0]),
+        answers=np.array([[2.0, 9, 9, 9]] * 3 + [[4.0, 9, 9, 9]] * 3),
         residual=error + 0.5 * np.array([2.0, 2.0, 2.0, 4.0, 4.0, 4.0]),
         engagement_error=np.zeros(6),
         spread=np.zeros((6, len(SPREAD_FEATURES))),
     )
-    (score,) = fold_scores([fold], (0.5, 1.0))
+    (score,) = fold_scores([fold], Blend((0.5, 0, 0, 0), (1.0, 0, 0, 0)))
     assert (score.learned, score.judged) == (5, 3)
     assert score.mae == pytest.approx(0.2)
     assert score.frozen_mae == pytest.approx(1.0)
     assert score.anchor_mae == pytest.approx((1.1 + 0.8 + 1.3) / 3)
     assert score.r2 == pytest.approx(1 - 0.14 / 2)
     assert score.frozen_r2 == pytest.approx(1 - 3 / 2)
-    assert residual_weights([fold])[1] == 1.0
 
 
 def test_outcomes_that_do_not_vary_have_no_share_explained() -> None:
-    fold = Judged(1, *(np.zeros(2, kind) for kind in (int, float, bool, float, float, float)), np.zeros((2, 13)))
-    (score,) = fold_scores([fold], (1.0, 1.0))
+    fold = Judged(
+        learned=1,
+        account=np.zeros(2, np.int64),
+        outcome=np.zeros(2),
+        is_new=np.zeros(2, bool),
+        answers=np.zeros((2, 4)),
+        residual=np.zeros(2),
+        engagement_error=np.zeros(2),
+        spread=np.zeros((2, len(SPREAD_FEATURES))),
+    )
+    (score,) = fold_scores([fold], Blend((1.0, 0, 0, 0), (1.0, 0, 0, 0)))
     assert score.r2 is None
     assert FoldScore.from_dict(score.to_dict()) == score
+
+
+def test_strangers_are_judged_once_each_by_experts_who_never_saw_their_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taught: list[np.ndarray] = []
+    original = judging.training_inputs
+
+    def watched(recipe, examples, rows, fitted):  # type: ignore[no-untyped-def]
+        taught.append(rows)
+        return original(recipe, examples, rows, fitted)
+
+    monkeypatch.setattr(judging, "training_inputs", watched)
+    rows = np.arange(100, len(examples()))
+    codes = fit_features(recipe(), examples(), rows).categories
+    found = judge_strangers(recipe(), examples(), rows, codes)
+    assert len(found) == STRANGER_PARTS
+    assert sum(map(len, found)) == len(rows)
+    for part, learned in zip(found, taught, strict=True):
+        assert part.is_new.all()
+        assert not set(part.account) & set(examples().account[learned])
+        assert set(learned) <= set(rows)
 
 
 def test_accounts_held_out_are_forecast_as_accounts_nobody_knows() -> None:
@@ -120,6 +150,7 @@ def test_one_account_cannot_be_held_out() -> None:
     alone = built(known.filter(known["account_id"] == known["account_id"].value_counts(sort=True)["account_id"][0]))
     every = np.arange(len(alone))
     fitted = TASK.fit(recipe(), alone, every)
+    assert judge_strangers(recipe(), alone, every, fitted.core.fitted.categories) == []
     with pytest.raises(NotEnoughDataError, match="more accounts"):
         held_out_accounts(fitted, recipe(), alone, every, replicates=10)
 

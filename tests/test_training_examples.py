@@ -10,7 +10,7 @@ import pytest
 from features.columns import FAR_S
 from features.errors import NotEnoughDataError
 from tests.training_world import DAY_S, built, known_frame, recipe
-from training.core import fit_features, training_inputs
+from training.core import fit_features
 from training.examples import Examples, Inputs, inputs_of, with_history_until
 from training.split import holdout_split
 
@@ -91,33 +91,6 @@ def test_without_any_history_every_account_is_new_and_its_anchor_the_prior(rows:
     assert none.is_new.all()
     np.testing.assert_allclose(none.anchor, none.matrix[:, examples().names.index("prior")])
     assert np.isnan(none.matrix[:, examples().names.index("last_outcome")]).all()
-
-
-def test_copies_follow_all_rows_in_the_order_in_which_targets_are_tiled(rows: np.ndarray) -> None:
-    fitted = fit_features(recipe(), examples(), rows)
-    inputs = training_inputs(recipe(), examples(), rows, fitted)
-    size = len(rows)
-    assert len(inputs) == 2 * size
-    assert_equal(Inputs(*(each[:size] for each in fields(inputs))), inputs_of(examples(), rows, fitted))
-    followers = examples().names.index("log_followers")
-    np.testing.assert_array_equal(inputs.matrix[:size, followers], inputs.matrix[size:, followers])
-    np.testing.assert_array_equal(np.tile(np.log1p(examples().posts.followers[rows]), 2), inputs.matrix[:, followers])
-
-
-def test_half_of_the_copies_are_new_accounts_and_the_others_know_no_more_than_before(rows: np.ndarray) -> None:
-    fitted = fit_features(recipe(), examples(), rows)
-    inputs = training_inputs(recipe(), examples(), rows, fitted)
-    size, known = len(rows), examples().names.index("outcomes_known")
-    fresh, copied = inputs.matrix[:size, known], inputs.matrix[size:, known]
-    assert (copied <= fresh).all()
-    had_history = fresh > 5
-    assert 0.4 < (copied[had_history] == 0).mean() < 0.7
-
-
-def test_a_recipe_without_copies_learns_every_row_once(rows: np.ndarray) -> None:
-    plain = recipe(copies=())
-    fitted = fit_features(plain, examples(), rows)
-    assert_equal(training_inputs(plain, examples(), rows, fitted), inputs_of(examples(), rows, fitted))
 
 
 def test_a_model_keeps_no_outcome_of_a_post_that_it_did_not_learn_from(rows: np.ndarray) -> None:

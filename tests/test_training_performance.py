@@ -12,6 +12,7 @@ import pytest
 from features.errors import BundleError, NotEnoughDataError, SchemaError
 from features.history import History
 from tests.training_world import built, known_frame, recipe
+from training.blend import Blend
 from training.evaluate import ANCHOR, MODEL
 from training.examples import Examples
 from training.performance import Performance
@@ -139,7 +140,7 @@ def test_earlier_posts_of_one_request_are_context_for_later_ones() -> None:
 
 
 def test_a_residual_of_no_weight_leaves_the_anchor() -> None:
-    untrusted = replace(model(), calibration=replace(model().calibration, residual_weight=(0.0, 0.0)))
+    untrusted = replace(model(), calibration=replace(model().calibration, blend=Blend((0.0,) * 4, (0.0,) * 4)))
     rows = split().judge
     forecast = TASK.forecast(untrusted, examples(), rows)
     np.testing.assert_array_equal(forecast.prediction, TASK.inputs(untrusted, examples(), rows).anchor)
@@ -268,7 +269,8 @@ def test_every_platform_can_be_learned_by_every_estimator(platform: str, estimat
 def test_nothing_that_is_saved_is_a_pickle(tmp_path: Path) -> None:
     files = saved(model(), tmp_path)
     assert sorted(files) == [
-        "engagement.lgb.txt", "history.parquet", "model.json", "residual.lgb.txt", "spread.lgb.txt",
+        "engagement.lgb.txt", "history.parquet", "known.lgb.txt", "known_line.linear.json", "model.json",
+        "spread.lgb.txt", "stranger.lgb.txt", "stranger_line.linear.json",
     ]  # fmt: skip
     assert not any(content.startswith(b"\x80") for content in files.values())
 

@@ -36,7 +36,6 @@ def test_threads_are_no_part_of_a_recipe() -> None:
         {"parameters": {"rounds": 101, "learning_rate": 0.05}},
         {"seed": 8},
         {"anchor_weight": 3.0},
-        {"copies": ("new",)},
         {"folds": 4},
         {"coverage": 0.9},
         {"embargo_days": 4},
@@ -52,7 +51,6 @@ def test_whatever_decides_a_model_tells_recipes_apart(change: dict[str, Any]) ->
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"copies": ("stale", "fresh")},
         {"folds": 0},
         {"coverage": 1.0},
         {"anchor_weight": 0.0},

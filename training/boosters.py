@@ -31,7 +31,8 @@ class LightGBM:
         "lambda_l2": 5.0,
     }
     fixed: ClassVar[Parameters] = {
-        "objective": "regression",
+        "objective": "huber",  # outcomes have heavy tails: beyond `alpha` in log an error counts by its size
+        "alpha": 1.0,
         "bagging_freq": 1,
         "cat_smooth": 20,
         "min_data_per_group": 50,
@@ -58,17 +59,27 @@ class LightGBM:
             "lambda_l2": trial.suggest_float("lambda_l2", 0.5, 100.0, log=True),
         }
 
-    def fit(self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, seed: int) -> Regressor:
+    def fit(
+        self,
+        table: Table,
+        target: Floats,
+        rows: Ints,
+        *,
+        parameters: Parameters,
+        seed: int,
+        weight: Floats | None = None,
+    ) -> Regressor:
         """Fit to some rows of a table, whose values are sorted into bins at the first fit only."""
         import lightgbm
 
-        run = {name: value for name, value in parameters.items() if name != "rounds"}
-        run |= {"seed": seed, **self.fixed, **self.binning}
+        run = {**self.fixed, **parameters, "seed": seed, **self.binning}
+        rounds = run.pop("rounds")
         if len(rows) == 1:
             run["bagging_fraction"] = 1.0  # a share of one row is none, which LightGBM refuses
         data = table.once(self.name, self._bins).subset(rows.tolist()).construct()
         data.set_label(target[rows])
-        return LightGBMRegressor(lightgbm.train(run, data, int(parameters["rounds"])))
+        data.set_weight(None if weight is None else weight[rows])
+        return LightGBMRegressor(lightgbm.train(run, data, int(rounds)))
 
     def load(self, path: Path) -> Regressor:
         """Read what `save` wrote."""
@@ -138,13 +149,28 @@ class XGBoost:
             "lambda": trial.suggest_float("lambda", 0.5, 100.0, log=True),
         }
 
-    def fit(self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, seed: int) -> Regressor:
+    def fit(
+        self,
+        table: Table,
+        target: Floats,
+        rows: Ints,
+        *,
+        parameters: Parameters,
+        seed: int,
+        weight: Floats | None = None,
+    ) -> Regressor:
         """Fit to some rows of a table; codes are read as amounts, which deep trees take apart."""
         import xgboost
 
         run = {name: value for name, value in parameters.items() if name != "rounds"}
         run |= {"seed": seed, **self.fixed}
-        data = xgboost.DMatrix(table.matrix[rows], target[rows], feature_names=list(table.names), nthread=1)
+        data = xgboost.DMatrix(
+            table.matrix[rows],
+            target[rows],
+            weight=None if weight is None else weight[rows],
+            feature_names=list(table.names),
+            nthread=1,
+        )
         return XGBoostRegressor(xgboost.train(run, data, int(parameters["rounds"])))
 
     def load(self, path: Path) -> Regressor:

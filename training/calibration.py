@@ -1,4 +1,4 @@
-"""What is set on later rows: how far the residual is trusted, how large errors are, and the intervals."""
+"""What is set on rows not learned from: how much experts count, how large errors are, and the intervals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from features.build import CATEGORICAL
 from features.columns import Bools, Floats, Ints
+from training.blend import Blend
 from training.conformal import Conformal
 from training.estimators import estimator
 from training.judging import SPREAD_FEATURES, Judged
@@ -20,6 +21,7 @@ SHOWN_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Nominal coverages at which the calibration of intervals is shown."""
 
 SPREAD_PARAMETERS = {
+    "objective": "regression",
     "rounds": 60,
     "learning_rate": 0.08,
     "num_leaves": 7,
@@ -30,6 +32,12 @@ SPREAD_PARAMETERS = {
 }
 """Few, small and shy trees: the size of an error is far harder to tell than the outcome itself."""
 
+SPREAD_PARTS = 5
+"""In how many parts accounts are held out in turn when the size of errors is cross-fitted."""
+
+FOLD_WEIGHT = 0.5
+"""How much an error counts beside one of the next fold, where intervals are set: errors drift."""
+
 FLOOR_SHARE = 0.3
 """The smallest expected error, as a share of the median one."""
 
@@ -39,12 +47,12 @@ LEAST_ERROR = 1e-6
 
 @dataclass(frozen=True)
 class Calibration:
-    """The weight of the residual, the size of errors, and intervals.
+    """The weights of the experts, the size of errors, and intervals.
 
     Attributes
     ----------
-    residual_weight
-        Share of the residual that is added to the anchor, for accounts with and without known outcomes.
+    blend
+        How much each expert counts, for accounts with and without known outcomes.
     spread
         Regressor of the absolute error on `SPREAD_FEATURES`.
     floor
@@ -55,16 +63,12 @@ class Calibration:
         The primary interval at other nominal coverages, by which its calibration is shown.
     """
 
-    residual_weight: tuple[float, float]
+    blend: Blend
     spread: Regressor
     floor: float
     primary: Conformal
     engagement: Conformal | None
     levels: Mapping[float, Conformal]
-
-    def weight(self, is_new: Bools) -> Floats:
-        """Return the share of the residual that is added to each post's anchor."""
-        return weight_of(self.residual_weight, is_new)
 
     def scale(self, spread: Floats) -> Floats:
         """Return the expected absolute error of each forecast from its `SPREAD_FEATURES`."""
@@ -73,7 +77,7 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads, all but the regressor: plain JSON."""
         return {
-            "residual_weight": list(self.residual_weight),
+            "blend": self.blend.to_dict(),
             "floor": self.floor,
             "primary": self.primary.to_dict(),
             "engagement": self.engagement.to_dict() if self.engagement else None,
@@ -83,9 +87,8 @@ class Calibration:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], spread: Regressor) -> Calibration:
         """Read what `to_dict` wrote."""
-        known, new = data["residual_weight"]
         return cls(
-            residual_weight=(known, new),
+            blend=Blend.from_dict(data["blend"]),
             spread=spread,
             floor=data["floor"],
             primary=Conformal.from_dict(data["primary"]),
@@ -94,76 +97,75 @@ class Calibration:
         )
 
 
-def calibrate(recipe: Recipe, folds: Sequence[Judged]) -> Calibration:
-    """Set everything on what the folds judged."""
-    weights = residual_weights(folds)
-    is_new = np.concatenate([fold.is_new for fold in folds])
-    spread = np.concatenate([fold.spread for fold in folds])
-    account = np.concatenate([fold.account for fold in folds])
-    error = np.concatenate([primary_error(fold, weights) for fold in folds])
+def calibrate(recipe: Recipe, folds: Sequence[Judged], strangers: Sequence[Judged] = ()) -> Calibration:
+    """Set everything on rows that nothing was learned from: those that folds judged, and those of strangers.
+
+    The size of errors is learned from the folds alone, since strangers are the same accounts once more.
+    """
+    judged = [*folds, *strangers]
+    blend = blend_of(judged)
+    is_new = np.concatenate([each.is_new for each in judged])
+    spread = np.concatenate([each.spread for each in judged])
+    account = np.concatenate([each.account for each in judged])
+    error = np.concatenate([primary_error(each, blend) for each in judged])
+    later = np.arange(len(error)) < sum(map(len, folds))
+    weight = _by_recency(folds, strangers)
     floor = max(FLOOR_SHARE * float(np.median(np.abs(error))), LEAST_ERROR)
-    scale = np.maximum(_cross_fitted_spread(recipe, spread, error, account), floor)
-    engagement = np.concatenate([fold.engagement_error for fold in folds])
+    scale = np.maximum(_cross_fitted_spread(recipe, spread, error, account, later), floor)
+    engagement = np.concatenate([each.engagement_error for each in judged])
     return Calibration(
-        residual_weight=weights,
-        spread=_fit_spread(recipe, _spread_table(spread), error, np.arange(len(error))),
+        blend=blend,
+        spread=_fit_spread(recipe, _spread_table(spread), error, np.flatnonzero(later)),
         floor=floor,
-        primary=Conformal.fit(error, scale, is_new, recipe.coverage),
-        engagement=_engagement_interval(engagement, is_new, recipe.coverage),
-        levels={level: Conformal.fit(error, scale, is_new, level) for level in SHOWN_LEVELS},
+        primary=Conformal.fit(error, scale, is_new, recipe.coverage, weight),
+        engagement=_engagement_interval(engagement, is_new, recipe.coverage, weight),
+        levels={level: Conformal.fit(error, scale, is_new, level, weight) for level in SHOWN_LEVELS},
     )
 
 
-def residual_weights(folds: Sequence[Judged]) -> tuple[float, float]:
-    """Return the best weight of the residual for accounts with and without known outcomes."""
-    residual = np.concatenate([fold.residual for fold in folds])
-    raw = np.concatenate([fold.raw for fold in folds])
-    is_new = np.concatenate([fold.is_new for fold in folds])
-    return best_weight(residual[~is_new], raw[~is_new]), best_weight(residual[is_new], raw[is_new])
+def blend_of(judged: Sequence[Judged]) -> Blend:
+    """Return the weights of the experts that err least on what was judged."""
+    return Blend.fit(
+        np.concatenate([each.answers for each in judged]),
+        np.concatenate([each.residual for each in judged]),
+        np.concatenate([each.is_new for each in judged]),
+        np.concatenate([each.account for each in judged]),
+    )
 
 
-def best_weight(residual: Floats, raw: Floats) -> float:
-    """Return the share of the residual, 0 to 1, that errs least in absolute terms; 1 without evidence."""
-    if not len(residual):
-        return 1.0
-    shares = np.linspace(0.0, 1.0, 21)
-    errors = [float(np.abs(residual - share * raw).mean()) for share in shares]
-    return float(shares[int(np.argmin(errors))])
-
-
-def weight_of(weights: tuple[float, float], is_new: Bools) -> Floats:
-    """Return the weight of each post: the first of the two for accounts with known outcomes."""
-    known, new = weights
-    return np.where(is_new, new, known)
-
-
-def primary_error(fold: Judged, weights: tuple[float, float]) -> Floats:
+def primary_error(judged: Judged, blend: Blend) -> Floats:
     """Return truth less forecast of each judged row, in log1p of the primary count."""
-    return fold.residual - weight_of(weights, fold.is_new) * fold.raw
+    return judged.residual - blend.residual(judged.answers, judged.is_new)
 
 
-def _engagement_interval(error: Floats, is_new: Bools, coverage: float) -> Conformal | None:
+def _by_recency(folds: Sequence[Judged], strangers: Sequence[Judged]) -> Floats:
+    """Return how much each judged row counts: those of a fold as much as `FOLD_WEIGHT` of the next one's."""
+    weights = [FOLD_WEIGHT ** (len(folds) - number - 1) for number in range(len(folds))] + [1.0] * len(strangers)
+    return np.repeat(weights, [len(each) for each in (*folds, *strangers)])
+
+
+def _engagement_interval(error: Floats, is_new: Bools, coverage: float, weight: Floats) -> Conformal | None:
     known = np.isfinite(error)
     if not known.any():
         return None
-    return Conformal.fit(error[known], np.ones(np.count_nonzero(known)), is_new[known], coverage)
+    return Conformal.fit(error[known], np.ones(np.count_nonzero(known)), is_new[known], coverage, weight[known])
 
 
-def _cross_fitted_spread(recipe: Recipe, spread: Floats, error: Floats, account: Ints) -> Floats:
-    """Return the expected error of each row from a regressor that saw the other half of the accounts only.
+def _cross_fitted_spread(recipe: Recipe, spread: Floats, error: Floats, account: Ints, learned: Bools) -> Floats:
+    """Return the expected error of each row from a regressor of learned rows that never saw its account.
 
     A regressor that has seen a row's own error expects it too well, and intervals would come out too narrow.
-    Where there is only one account, halves of its rows must do.
+    Where there is only one account, parts of its rows must do.
     """
     names, owner = np.unique(account, return_inverse=True)
     if len(names) < 2:
         owner = np.arange(len(error))
-    half = np.random.default_rng(recipe.seed).permutation(owner.max() + 1)[owner] % 2
+    part = np.random.default_rng(recipe.seed).permutation(owner.max() + 1)[owner] % SPREAD_PARTS
     table = _spread_table(spread)
     expected = np.empty(len(error))
-    for side in (0, 1):
-        regressor = _fit_spread(recipe, table, error, np.flatnonzero(half != side))
-        expected[half == side] = regressor.predict(spread[half == side])
+    for each in np.unique(part):
+        regressor = _fit_spread(recipe, table, error, np.flatnonzero(learned & (part != each)))
+        expected[part == each] = regressor.predict(spread[part == each])
     return expected
 
 

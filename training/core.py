@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.build import CATEGORICAL
-from features.columns import FAR_S, Floats, Ints
+from features.columns import FAR_S, Ints
 from features.fitted import Fitted
-from training.estimators import estimator
 from training.examples import Examples, Inputs, inputs_of, with_history_until
+from training.experts import Experts, Lessons, fit_experts, fit_regressor
 from training.recipe import Recipe
 from training.regressor import Regressor, Table
 from training.split import DAY_S
@@ -18,27 +18,31 @@ from training.split import DAY_S
 STALE_DAYS = (3.0, 60.0)
 """How much earlier the history of a stale copy ends, drawn between the two."""
 
+COPIES = 3
+"""How often each row is learned: as it was, with a stale history, and with none."""
+
 
 @dataclass(frozen=True)
 class Core:
-    """The features' parameters, and the regressors of what outcome and rate add to their anchors."""
+    """The features' parameters, the experts on the outcome and the regressor of the rate, both beside their anchors."""
 
     fitted: Fitted
-    residual: Regressor
+    experts: Experts
     engagement: Regressor
 
 
 def fit_core(recipe: Recipe, examples: Examples, rows: Ints, fitted: Fitted) -> Core:
-    """Fit both regressors to rows and their copies with less history."""
+    """Fit the experts and the rate's regressor to rows and their copies with less history.
+
+    To the rate history matters less: it learns from each row once.
+    """
     inputs = training_inputs(recipe, examples, rows, fitted)
-    table = table_of(examples, inputs)
-    copies = len(inputs) // len(rows)
-    outcome = np.tile(examples.outcome[rows], copies)
-    engagement = np.tile(examples.engagement[rows], copies)
+    lessons = lessons_of(examples, rows, inputs)
+    engagement = np.tile(examples.engagement[rows], COPIES) - inputs.engagement_anchor
     return Core(
         fitted=fitted,
-        residual=fit_regressor(recipe, table, outcome - inputs.anchor),
-        engagement=fit_regressor(recipe, table, engagement - inputs.engagement_anchor),
+        experts=fit_experts(recipe, lessons),
+        engagement=fit_regressor(recipe, lessons.table, engagement, _fresh_and_strange(len(rows))),
     )
 
 
@@ -55,28 +59,34 @@ def fit_features(recipe: Recipe, examples: Examples, rows: Ints) -> Fitted:
 
 
 def training_inputs(recipe: Recipe, examples: Examples, rows: Ints, fitted: Fitted) -> Inputs:
-    """Return all rows as they were, then all of them again with less history, where the recipe asks for it."""
+    """Return all rows as they were, then with a history cut off some days earlier, then without any.
+
+    So training looks like prediction, where a history may be stale and an account new.
+    """
     fresh = inputs_of(examples, rows, fitted)
-    if not recipe.copies:
-        return fresh
-    draw = np.random.default_rng(recipe.seed)
-    published_s = examples.published_s[rows]
-    until_s = {
-        "stale": published_s - (draw.uniform(*STALE_DAYS, len(rows)) * DAY_S).astype(np.int64),
-        "new": np.full(len(rows), -FAR_S),
-    }
-    kind = draw.integers(len(recipe.copies), size=len(rows))
-    drawn_s = np.choose(kind, [until_s[copy] for copy in recipe.copies])
-    return Inputs.stack([fresh, with_history_until(examples, rows, fitted, fresh, drawn_s)])
+    earlier_s = np.random.default_rng(recipe.seed).uniform(*STALE_DAYS, len(rows)) * DAY_S
+    stale_s = examples.published_s[rows] - earlier_s.astype(np.int64)
+    stale = with_history_until(examples, rows, fitted, fresh, stale_s)
+    return Inputs.stack([fresh, stale, without_history(examples, rows, fitted, fresh)])
 
 
-def table_of(examples: Examples, inputs: Inputs) -> Table:
-    """Return inputs as the table that estimators learn from."""
-    return Table(inputs.matrix, tuple(examples.names), frozenset(CATEGORICAL))
+def without_history(examples: Examples, rows: Ints, fitted: Fitted, fresh: Inputs) -> Inputs:
+    """Return inputs of the same rows as if no outcome of their accounts were known."""
+    return with_history_until(examples, rows, fitted, fresh, np.full(len(rows), -FAR_S))
 
 
-def fit_regressor(recipe: Recipe, table: Table, target: Floats) -> Regressor:
-    """Fit the recipe's estimator to the rows whose target is known; from fewer than two nothing is learned."""
-    known = np.flatnonzero(np.isfinite(target))
-    maker = estimator(recipe.estimator if len(known) > 1 else "anchor")
-    return maker.fit(table, target, known, parameters=recipe.parameters, seed=recipe.seed)
+def lessons_of(examples: Examples, rows: Ints, inputs: Inputs) -> Lessons:
+    """Return what the experts learn from the training inputs of some rows."""
+    copied = np.arange(len(inputs)) >= (COPIES - 1) * len(rows)
+    return Lessons(
+        table=Table(inputs.matrix, tuple(examples.names), frozenset(CATEGORICAL)),
+        target=np.tile(examples.outcome[rows], COPIES) - inputs.anchor,
+        known=np.flatnonzero(~inputs.is_new),
+        strangers=np.flatnonzero(copied),
+        account=np.tile(examples.account[rows], COPIES),
+    )
+
+
+def _fresh_and_strange(posts: int) -> Ints:
+    """Return each row once: every other one as it was, and the others without history."""
+    return np.concatenate([np.arange(0, posts, 2), (COPIES - 1) * posts + np.arange(1, posts, 2)])

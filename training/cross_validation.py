@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from features.columns import Floats, Ints
-from training.calibration import primary_error, residual_weights
+from training.blend import Blend
+from training.calibration import blend_of, primary_error
 from training.core import fit_features
 from training.examples import Examples
-from training.judging import Judged, judge_folds
+from training.judging import Judged, judge_folds, judge_strangers
 from training.recipe import Recipe
 
 
@@ -54,12 +55,12 @@ def cross_validate(recipe: Recipe, examples: Examples, rows: Ints) -> tuple[Fold
     """Judge a recipe on the forward-chaining folds of some rows, everything fitted to each fold anew."""
     categories = fit_features(recipe, examples, rows).categories
     folds = judge_folds(recipe, examples, rows, categories)
-    return fold_scores(folds, residual_weights(folds))
+    return fold_scores(folds, blend_of([*folds, *judge_strangers(recipe, examples, rows, categories)]))
 
 
-def fold_scores(folds: Sequence[Judged], weights: tuple[float, float]) -> tuple[FoldScore, ...]:
-    """Score what the folds judged, the residual weighed as a model would."""
-    return tuple(_score(fold, primary_error(fold, weights)) for fold in folds)
+def fold_scores(folds: Sequence[Judged], blend: Blend) -> tuple[FoldScore, ...]:
+    """Score what the folds judged, the experts weighed as in a model."""
+    return tuple(_score(fold, primary_error(fold, blend)) for fold in folds)
 
 
 def _score(fold: Judged, error: Floats) -> FoldScore:

@@ -10,8 +10,9 @@ import numpy as np
 
 from features.columns import Bools, Floats, Ints
 from features.fitted import Fitted
-from training.core import fit_core, fit_features
+from training.core import fit_core, fit_features, lessons_of, training_inputs, without_history
 from training.examples import Examples, Inputs, inputs_of, with_history_until
+from training.experts import Experts, fit_experts
 from training.parallel import in_order
 from training.recipe import Recipe
 from training.split import Split, forward_folds
@@ -23,19 +24,28 @@ SPREAD_FEATURES = (
 )  # fmt: skip
 """What the expected size of an error may hang on: how much is known of the account, and the kind of post."""
 
+STRANGER_PARTS = 4
+"""In how many parts accounts are held out in turn."""
+
+STRANGER_ROWS = 12_000
+"""The latest rows among which accounts are held out."""
+
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Forecasts of a fold's later rows: all with the history of their day, then all with that of its start.
+    """What was forecast of rows not learned from, beside what came true.
+
+    Of a fold they are its later rows: all with the history of their day, then all with that of the fold's start.
 
     Attributes
     ----------
     learned
         How many posts the forecasts rest on.
-    raw
-        The regressor's forecast of the residual, not yet weighed.
+    answers
+        What each expert says of the residual, shape (rows, experts).
     residual, engagement_error
-        What came true: the outcome less its anchor, the engagement rate less its forecast, in logs.
+        What came true: the outcome less its anchor, the engagement rate less its forecast, in logs; nan where the rate
+        is unknown or was not forecast.
     spread
         The columns `SPREAD_FEATURES`, shape (rows, features).
     """
@@ -44,13 +54,13 @@ class Judged:
     account: Ints
     outcome: Floats
     is_new: Bools
-    raw: Floats
+    answers: Floats
     residual: Floats
     engagement_error: Floats
     spread: Floats
 
     def __len__(self) -> int:
-        return len(self.raw)
+        return len(self.answers)
 
 
 def judge_folds(
@@ -84,22 +94,59 @@ def spread_columns(names: list[str], matrix: Floats) -> Floats:
     return matrix[:, [names.index(name) for name in SPREAD_FEATURES]]
 
 
+def judge_strangers(
+    recipe: Recipe, examples: Examples, rows: Ints, categories: Mapping[str, tuple[str, ...]]
+) -> list[Judged]:
+    """Forecast rows as if nobody knew their accounts, by experts who never saw these: a quarter of them at a time.
+
+    Later rows of new accounts are few, and those of one account err alike. From a single account nothing is learned.
+    """
+    latest = rows[-STRANGER_ROWS:]
+    accounts, code = np.unique(examples.account[latest], return_inverse=True)
+    parts = min(STRANGER_PARTS, len(accounts))
+    if parts < 2:
+        return []
+    part = np.random.default_rng(recipe.seed).permutation(len(accounts))[code] % parts
+    calls = [
+        partial(_judge_unseen, recipe, examples, latest[part != each], latest[part == each], categories)
+        for each in range(parts)
+    ]
+    return list(in_order(calls, recipe.threads))
+
+
 def _judge_fold(
     recipe: Recipe, examples: Examples, rows: Ints, fold: Split, categories: Mapping[str, tuple[str, ...]]
 ) -> Judged:
     earlier, later = rows[fold.train], rows[fold.judge]
     learned = examples.known_by(earlier, fold.until_s)
-    fitted = replace(fit_features(recipe, learned, earlier), categories=categories)
-    core = fit_core(recipe, learned, earlier, fitted)
-    inputs = judged_inputs(examples, later, fitted, fold.frozen_s)
-    outcome, engagement = np.tile(examples.outcome[later], 2), np.tile(examples.engagement[later], 2)
+    core = fit_core(recipe, learned, earlier, _features_of(recipe, learned, earlier, categories))
+    inputs = judged_inputs(examples, later, core.fitted, fold.frozen_s)
+    rates = np.tile(examples.engagement[later], 2) - inputs.engagement_anchor - core.engagement.predict(inputs.matrix)
+    judged = _judged(core.experts, examples, len(earlier), np.tile(later, 2), inputs)
+    return replace(judged, engagement_error=rates)
+
+
+def _judge_unseen(
+    recipe: Recipe, examples: Examples, learned: Ints, unseen: Ints, categories: Mapping[str, tuple[str, ...]]
+) -> Judged:
+    fitted = _features_of(recipe, examples, learned, categories)
+    experts = fit_experts(recipe, lessons_of(examples, learned, training_inputs(recipe, examples, learned, fitted)))
+    inputs = without_history(examples, unseen, fitted, inputs_of(examples, unseen, fitted))
+    return _judged(experts, examples, len(learned), unseen, inputs)
+
+
+def _features_of(recipe: Recipe, examples: Examples, rows: Ints, categories: Mapping[str, tuple[str, ...]]) -> Fitted:
+    return replace(fit_features(recipe, examples, rows), categories=categories)
+
+
+def _judged(experts: Experts, examples: Examples, learned: int, rows: Ints, inputs: Inputs) -> Judged:
     return Judged(
-        learned=len(earlier),
-        account=np.tile(examples.account[later], 2),
-        outcome=outcome,
+        learned=learned,
+        account=examples.account[rows],
+        outcome=examples.outcome[rows],
         is_new=inputs.is_new,
-        raw=core.residual.predict(inputs.matrix),
-        residual=outcome - inputs.anchor,
-        engagement_error=engagement - inputs.engagement_anchor - core.engagement.predict(inputs.matrix),
+        answers=experts.answers(inputs.matrix),
+        residual=examples.outcome[rows] - inputs.anchor,
+        engagement_error=np.full(len(rows), np.nan),
         spread=spread_columns(examples.names, inputs.matrix),
     )

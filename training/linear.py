@@ -30,14 +30,25 @@ class Linear:
         """Draw parameters from the search space."""
         return {"alpha": trial.suggest_float("alpha", 1.0, 10_000.0, log=True)}
 
-    def fit(self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, **_: Any) -> Regressor:
+    def fit(
+        self,
+        table: Table,
+        target: Floats,
+        rows: Ints,
+        *,
+        parameters: Parameters,
+        weight: Floats | None = None,
+        **_: Any,
+    ) -> Regressor:
         """Fit to some rows of a table; the solution is unique, so the seed changes nothing."""
         matrix, wanted = table.matrix[rows], target[rows]
+        counts = np.ones(len(rows)) if weight is None else weight[rows]
         shape = _shape(matrix, [table.names.index(name) for name in table.names if name in table.categorical])
         design = _design(matrix, shape)
-        centre = float(wanted.mean())
-        gram = design.T @ design + float(parameters["alpha"]) * np.eye(design.shape[1])
-        weights = np.linalg.solve(gram, design.T @ (wanted - centre))
+        centre = float(np.average(wanted, weights=counts))
+        weighted = design.T * counts
+        gram = weighted @ design + float(parameters["alpha"]) * np.eye(design.shape[1])
+        weights = np.linalg.solve(gram, weighted @ (wanted - centre))
         return LinearRegressor({**shape, "intercept": centre, "weights": weights.tolist()})
 
     def load(self, path: Path) -> Regressor:

@@ -16,7 +16,7 @@ from training.core import fit_core, fit_features
 from training.cross_validation import fold_scores
 from training.evaluate import ANCHOR, CONSTANT, MODEL, Scored
 from training.examples import Examples, Inputs, build_examples, inputs_of
-from training.judging import judge_folds
+from training.judging import judge_folds, judge_strangers
 from training.performance_model import FAMILY, Forecast, PerformanceModel
 from training.recipe import Recipe
 from training.slices import slices_of
@@ -32,10 +32,10 @@ class Performance:
         return build_examples(known, min_posts=min_posts, min_accounts=min_accounts)
 
     def fit(self, recipe: Recipe, examples: Examples, rows: Ints) -> PerformanceModel:
-        """Fit a model: its core to all of the rows, the rest to what forward-chaining folds judged."""
+        """Fit a model: its core to all of the rows, the rest to rows judged by cores that had not seen them."""
         fitted = fit_features(recipe, examples, rows)
         folds = judge_folds(recipe, examples, rows, fitted.categories)
-        calibration = calibrate(recipe, folds)
+        calibration = calibrate(recipe, folds, judge_strangers(recipe, examples, rows, fitted.categories))
         sources = [examples.sources[row] for row in rows]
         names = [examples.populations[row] for row in rows]
         return PerformanceModel(
@@ -47,7 +47,7 @@ class Performance:
             calibration=calibration,
             reference=Reference.fit(names, examples.outcome[rows], examples.published_s[rows]),
             history=examples.history_of_rows(rows).snapshot(),
-            folds=fold_scores(folds, calibration.residual_weight),
+            folds=fold_scores(folds, calibration.blend),
         )
 
     def load(self, folder: Path, meta: Mapping[str, Any]) -> PerformanceModel:

@@ -24,6 +24,7 @@ from training.core import Core
 from training.cross_validation import FoldScore
 from training.estimators import load_regressor, save_regressor
 from training.examples import Inputs, read_inputs
+from training.experts import Experts
 from training.judging import spread_columns
 
 FAMILY = "performance"
@@ -130,7 +131,7 @@ class PerformanceModel:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write every part as data and return what a bundle's description has to say of them."""
-        save_regressor(self.core.residual, folder, "residual")
+        self.core.experts.save(folder)
         save_regressor(self.core.engagement, folder, "engagement")
         save_regressor(self.calibration.spread, folder, "spread")
         self.history.save(folder / "history.parquet")
@@ -167,7 +168,7 @@ class PerformanceModel:
             default_source=state["default_source"],
             core=Core(
                 fitted=Fitted.from_dict(state["fitted"]),
-                residual=load_regressor(folder, "residual"),
+                experts=Experts.load(folder),
                 engagement=load_regressor(folder, "engagement"),
             ),
             calibration=Calibration.from_dict(state["calibration"], load_regressor(folder, "spread")),
@@ -178,8 +179,10 @@ class PerformanceModel:
 
     def _primary(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return forecast and expected error of the primary count, in log1p."""
-        residual = self.calibration.weight(inputs.is_new) * self.core.residual.predict(inputs.matrix)
-        return inputs.anchor + residual, self.calibration.scale(spread_columns(self.names, inputs.matrix))
+        blend = self.calibration.blend
+        answers = self.core.experts.answers(inputs.matrix, asked=blend.asked(inputs.is_new))
+        prediction = inputs.anchor + blend.residual(answers, inputs.is_new)
+        return prediction, self.calibration.scale(spread_columns(self.names, inputs.matrix))
 
     def _engagement_ends(self, engagement: Floats, is_new: Bools) -> tuple[Floats, Floats]:
         if self.calibration.engagement is None:

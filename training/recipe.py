@@ -10,9 +10,6 @@ from typing import Any
 
 from features.errors import BundleError, TrainingError
 
-COPIES = ("stale", "new")
-"""Kinds of copies of a training row: with its history cut off 3 to 60 days earlier, and with none."""
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -22,9 +19,6 @@ class Recipe:
     ----------
     anchor_weight
         How many outcomes the prior counts for in an anchor.
-    copies
-        Each training row is learned once as it was and once more as a copy with less history, of a kind drawn
-        from these, so that training looks like prediction. No kinds: no copies.
     folds
         Forward-chaining folds on which intervals and the weight of the residual are set.
     coverage
@@ -38,16 +32,12 @@ class Recipe:
     parameters: Mapping[str, Any]
     seed: int
     anchor_weight: float = 2.0
-    copies: tuple[str, ...] = COPIES
     folds: int = 3
     coverage: float = 0.8
     embargo_days: float = 3
     threads: int = field(default=1, compare=False)
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.copies) - set(COPIES))
-        if unknown:
-            raise TrainingError(f"a recipe has no copies {', '.join(unknown)}; choose of {', '.join(COPIES)}")
         if self.folds < 1 or not 0 < self.coverage < 1 or self.anchor_weight <= 0 or self.embargo_days < 0:
             raise TrainingError(
                 "a recipe needs at least one fold, a coverage between 0 and 1, an anchor weight above 0 and "
@@ -56,7 +46,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads: plain JSON."""
-        state = {**asdict(self), "parameters": dict(self.parameters), "copies": list(self.copies)}
+        state = {**asdict(self), "parameters": dict(self.parameters)}
         del state["threads"]
         return state
 
@@ -66,7 +56,7 @@ class Recipe:
         unknown = sorted(set(data) - {each.name for each in fields(cls)})
         if unknown:
             raise BundleError(f"this clipcast knows no {', '.join(unknown)} in a recipe; update clipcast")
-        return cls(**{**data, "copies": tuple(data["copies"])})
+        return cls(**data)
 
     @property
     def digest(self) -> str:

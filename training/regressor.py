@@ -87,8 +87,20 @@ class Estimator(Protocol):
     def suggest(self, trial: BaseTrial, /) -> dict[str, Any]:
         """Draw parameters from the search space."""
 
-    def fit(self, table: Table, target: Floats, rows: Ints, *, parameters: Parameters, seed: int) -> Regressor:
-        """Fit on one thread to rows of a table, in ascending order, for each of which `target` is known."""
+    def fit(
+        self,
+        table: Table,
+        target: Floats,
+        rows: Ints,
+        *,
+        parameters: Parameters,
+        seed: int,
+        weight: Floats | None = None,
+    ) -> Regressor:
+        """Fit on one thread to rows of a table, in ascending order, for each of which `target` is known.
+
+        `target` and `weight` have an entry for each row of the table; without weights all rows count alike.
+        """
 
     def load(self, path: Path) -> Regressor:
         """Read what `save` wrote."""

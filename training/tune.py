@@ -12,14 +12,15 @@ import numpy as np
 
 from features.columns import Bools, Floats, Ints
 from features.errors import MissingExtraError
-from training.calibration import best_weight
-from training.core import fit_features, fit_regressor, table_of, training_inputs
+from training.blend import Blend
+from training.core import fit_features, lessons_of, training_inputs
 from training.estimators import estimator
 from training.examples import Examples
+from training.experts import EXPERTS, KNOWN, Lessons, fit_known, fit_others
 from training.judging import judged_inputs
 from training.parallel import in_order
 from training.recipe import Recipe
-from training.regressor import Parameters, Table
+from training.regressor import Parameters
 from training.split import forward_folds
 
 if TYPE_CHECKING:
@@ -43,26 +44,27 @@ class Fold:
 
     Attributes
     ----------
-    table, target
-        What is learned from: inputs and residuals of the earlier rows.
-    matrix, residual, is_new
+    lessons
+        What is learned from: the earlier rows and their copies.
+    matrix, residual, is_new, account
         What is judged on: the later rows, with the history of their day and with that of the fold's start.
+    answers
+        What the experts say of them that no trial changes; the other column is filled in by each.
     """
 
-    table: Table
-    target: Floats
+    lessons: Lessons
     matrix: Floats
     residual: Floats
     is_new: Bools
+    account: Ints
+    answers: Floats
 
     def error(self, recipe: Recipe) -> float:
-        """Return the mean absolute error of a recipe, its residual weighed as it would be in a model."""
-        raw = fit_regressor(recipe, self.table, self.target).predict(self.matrix)
-        error = np.empty(len(raw))
-        for group in (self.is_new, ~self.is_new):
-            residual = self.residual[group]
-            error[group] = residual - best_weight(residual, raw[group]) * raw[group]
-        return float(np.abs(error).mean())
+        """Return the mean absolute error of a recipe, the experts weighed as they would be in a model."""
+        answers = self.answers.copy()
+        answers[:, EXPERTS.index(KNOWN)] = fit_known(recipe, self.lessons).predict(self.matrix)
+        blend = Blend.fit(answers, self.residual, self.is_new, self.account)
+        return float(np.abs(self.residual - blend.residual(answers, self.is_new)).mean())
 
 
 @dataclass(frozen=True)
@@ -142,18 +144,26 @@ def prepare_folds(examples: Examples, rows: Ints, recipe: Recipe) -> list[Fold]:
         earlier, later = rows[split.train][-TUNING_ROWS:], rows[split.judge]
         known = examples.known_by(earlier, split.until_s[-TUNING_ROWS:])
         fitted = fit_features(recipe, known, earlier)
-        learned = training_inputs(recipe, examples, earlier, fitted)
+        lessons = lessons_of(known, earlier, training_inputs(recipe, known, earlier, fitted))
         judged = judged_inputs(examples, later, fitted, split.frozen_s)
         folds.append(
             Fold(
-                table=table_of(examples, learned),
-                target=np.tile(known.outcome[earlier], len(learned) // len(earlier)) - learned.anchor,
+                lessons=lessons,
                 matrix=judged.matrix,
                 residual=np.tile(examples.outcome[later], 2) - judged.anchor,
                 is_new=judged.is_new,
+                account=np.tile(examples.account[later], 2),
+                answers=_unsearched_answers(recipe, lessons, judged.matrix),
             )
         )
     return folds
+
+
+def _unsearched_answers(recipe: Recipe, lessons: Lessons, matrix: Floats) -> Floats:
+    answers = np.zeros((len(matrix), len(EXPERTS)))
+    for name, expert in fit_others(recipe, lessons).items():
+        answers[:, EXPERTS.index(name)] = expert.predict(matrix)
+    return answers
 
 
 def judge_recipe(recipe: Recipe, folds: list[Fold], trial: Trial | None = None) -> float:

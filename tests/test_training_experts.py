@@ -1,0 +1,106 @@
+"""The experts: who learns from which rows, and how they are kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training_world import recipe
+from training.experts import (
+    EXPERTS,
+    KNOWN,
+    KNOWN_LINE,
+    STRANGER,
+    STRANGER_LINE,
+    Experts,
+    Lessons,
+    fit_experts,
+    fit_known,
+    fit_others,
+    fit_regressor,
+)
+from training.regressor import Table
+
+POSTS = 400
+
+
+def lessons() -> Lessons:
+    """Rows of forty accounts: what is true of the first half, the known accounts, is untrue of the others."""
+    draw = np.random.default_rng(7)
+    matrix = draw.normal(size=(2 * POSTS, 3))
+    sign = np.where(np.arange(2 * POSTS) < POSTS, 1.0, -1.0)
+    return Lessons(
+        table=Table(matrix, ("a", "b", "c"), frozenset()),
+        target=sign * matrix[:, 0] + 0.1 * draw.normal(size=2 * POSTS),
+        known=np.arange(POSTS),
+        strangers=np.arange(POSTS, 2 * POSTS),
+        account=np.tile(np.arange(40), 20),
+    )
+
+
+@pytest.fixture(scope="module")
+def experts() -> Experts:
+    return fit_experts(recipe(), lessons())
+
+
+def test_each_expert_learns_from_rows_of_its_own(experts: Experts) -> None:
+    answers = experts.answers(lessons().table.matrix)
+    assert answers.shape == (2 * POSTS, len(EXPERTS))
+    for name, sign in ((KNOWN, 1), (KNOWN_LINE, 1), (STRANGER, -1), (STRANGER_LINE, -1)):
+        assert sign * np.corrcoef(answers[:, EXPERTS.index(name)], lessons().table.matrix[:, 0])[0, 1] > 0.9
+
+
+def test_who_is_not_asked_says_nothing(experts: Experts) -> None:
+    asked = np.array([True, False, True, False])
+    some, all_ = (experts.answers(lessons().table.matrix, who) for who in (asked, None))
+    np.testing.assert_array_equal(some, np.where(asked, all_, 0.0))
+
+
+def test_a_search_changes_none_but_the_expert_on_known_accounts() -> None:
+    fewer = recipe(parameters={**recipe().parameters, "rounds": 3})
+    matrix = lessons().table.matrix
+    assert (fit_known(fewer, lessons()).predict(matrix) != fit_known(recipe(), lessons()).predict(matrix)).any()
+    for name, other in fit_others(fewer, lessons()).items():
+        np.testing.assert_array_equal(other.predict(matrix), fit_others(recipe(), lessons())[name].predict(matrix))
+
+
+def test_an_account_of_many_posts_does_not_outweigh_the_others() -> None:
+    crowd = lessons()
+    loud = np.where(crowd.account == 0, 1, crowd.account)  # accounts 0 and 1 as one
+    change = fit_others(recipe("linear"), replace(crowd, account=loud))[STRANGER_LINE].predict(crowd.table.matrix)
+    assert (change != fit_others(recipe("linear"), crowd)[STRANGER_LINE].predict(crowd.table.matrix)).any()
+
+
+def test_the_anchor_estimator_has_no_experts() -> None:
+    silent = fit_experts(recipe("anchor", {}), lessons())
+    assert not silent.answers(lessons().table.matrix).any()
+    assert not silent.importance(np.ones(4)).any()
+
+
+def test_importance_counts_experts_by_their_weight(experts: Experts) -> None:
+    alone = experts.importance(np.array([0.0, 0.0, 0.7, 0.0]))
+    np.testing.assert_allclose(alone, experts.members[STRANGER].importance())
+    assert experts.importance(np.array([0.5, 0.2, 0.1, 0.0])).sum() == pytest.approx(1)
+
+
+def test_experts_come_back_from_their_files(experts: Experts, tmp_path: Path) -> None:
+    experts.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "known.lgb.txt",
+        "known_line.linear.json",
+        "stranger.lgb.txt",
+        "stranger_line.linear.json",
+    ]
+    matrix = lessons().table.matrix
+    np.testing.assert_array_equal(Experts.load(tmp_path).answers(matrix), experts.answers(matrix))
+
+
+def test_a_target_that_is_nowhere_known_teaches_nothing() -> None:
+    table = Table(np.random.default_rng(7).normal(size=(50, 2)), ("a", "b"), frozenset())
+    for known in (0, 1):
+        target = np.full(50, np.nan)
+        target[:known] = 3.0
+        assert not fit_regressor(recipe("linear"), table, target, np.arange(50)).predict(table.matrix).any()
+    target[:2] = 3.0
+    assert fit_regressor(recipe("linear"), table, target, np.arange(50)).predict(table.matrix).any()
