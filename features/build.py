@@ -48,7 +48,8 @@ def featurize(rows: Rows, names: Sequence[str], computed: Mapping[str, Floats] |
         A name is that of no feature.
     """
     given = {**rows.posts.measured, **(computed or {})}
-    columns = [rows.each(given[name]) if name in given else _column(rows, name) for name in names]
+    own = CATALOGUE.keys() - given.keys() if given else CATALOGUE
+    columns = [CATALOGUE[name].compute(rows) if name in own else _given(rows, name, given) for name in names]
     matrix = np.array(columns, dtype=np.float64).reshape(len(names), len(rows.posts))
     return np.ascontiguousarray(matrix.T)
 
@@ -65,9 +66,9 @@ def chunks(size: int) -> Iterator[slice]:
     return (slice(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK))
 
 
-def _column(rows: Rows, name: str) -> Column:
-    if name in CATALOGUE:
-        return CATALOGUE[name].compute(rows)
+def _given(rows: Rows, name: str, given: Mapping[str, Floats]) -> Column:
+    if name in given:
+        return rows.each(given[name])
     if name.startswith(MEASURED_PREFIXES):
         return rows.each(np.full(len(rows.posts), np.nan))
     raise SchemaError(

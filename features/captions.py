@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from codecs import utf_32_le_decode, utf_32_le_encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cache
 from itertools import accumulate, chain
 from typing import TypeAlias
@@ -35,26 +35,18 @@ _STYLED = range(0x1D400, 0x1D800)  # mathematical letters, which captions use as
 _MARKS = range(0x300, 0x20000)
 _SIGNS_APART = range(0xFE00, 0xFE10)  # variation selectors are marks, but belong to emoji
 _SPACE, _APOSTROPHE = ord(" "), ord("'")
-_ENCODING = "utf-32-le"
 _UNKNOWN = float("nan")
 
 Points: TypeAlias = NDArray[np.uint32]
 
 
-class Kind(IntEnum):
-    """What a character is."""
+class Kind:
+    """What a character is: plain numbers, since looking up a member of an enumeration costs more than a sum."""
 
-    OTHER = 0
-    LINE_BREAK = 1
-    DIGIT = 2
-    HASH = 3
-    AT = 4
-    QUESTION = 5
-    EXCLAMATION = 6
-    EMOJI = 7
-    CAPITAL = 8
-    LETTER = 9
+    OTHER, LINE_BREAK, DIGIT, HASH, AT, QUESTION, EXCLAMATION, EMOJI, CAPITAL, LETTER = range(10)
 
+
+_KINDS = Kind.LETTER + 1
 
 _SIGNS = {
     Kind.LINE_BREAK: "\n",
@@ -90,9 +82,10 @@ class Captions:
     @Lazy
     def counts(self) -> Floats:
         """How often each `Kind` of character occurs, shape (kinds, posts); nan where the caption is unknown."""
-        posts = np.arange(len(self.texts)).repeat([len(text) for text in self._read])
-        kinds = posts * len(Kind) + _kinds().take(self._points)
-        counts = np.bincount(kinds, minlength=len(self.texts) * len(Kind)).reshape(-1, len(Kind))
+        size, kinds = len(self.texts) * _KINDS, _kinds().take(self._points)
+        if size > _KINDS:
+            kinds = kinds + np.arange(0, size, _KINDS).repeat([len(text) for text in self._read])
+        counts = np.bincount(kinds, minlength=size).reshape(-1, _KINDS)
         return self.where_known(counts.T.astype(np.float64))
 
     @Lazy
@@ -103,7 +96,9 @@ class Captions:
         if len(quotes):
             inside = (folded[quotes - 1] > _APOSTROPHE) & (folded[quotes + 1] > _APOSTROPHE)
             folded[quotes[~inside]] = _SPACE
-        text = folded.tobytes().decode(_ENCODING)
+        text, _ = utf_32_le_decode(folded.tobytes())
+        if len(self.texts) == 1:
+            return [text]
         ends = list(accumulate(len(text) for text in self._read))
         return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -126,7 +121,8 @@ class Captions:
     @Lazy
     def _points(self) -> Points:
         # A lone surrogate, which JSON can hold, is passed on and counts as no kind of word.
-        return np.frombuffer("".join(self._read).encode(_ENCODING, "surrogatepass"), dtype=np.uint32)
+        encoded, _ = utf_32_le_encode("".join(self._read), "surrogatepass")
+        return np.frombuffer(encoded, dtype=np.uint32)
 
 
 def in_parts(texts: Texts) -> Iterator[Captions]:
@@ -141,7 +137,7 @@ def hashtags_of(texts: Texts) -> list[str | None]:
 
 
 @cache
-def _kinds() -> NDArray[np.uint8]:
+def _kinds() -> NDArray[np.integer]:
     """Return the kind of every code point."""
     characters = _characters()
     kinds = np.zeros(len(characters), dtype=np.uint8)

@@ -26,9 +26,12 @@ FAR_S = 1 << 32
 """Times are held to this many seconds around 1970, the years 1833 to 2106, which is what indexes of time can hold."""
 
 
+_ONE = (bool, np.bool_)
+
+
 def choose(condition: Any, yes: Column, no: Column) -> Column:
     """Return `yes` where the condition holds, else `no`."""
-    if isinstance(condition, bool | np.bool_):
+    if isinstance(condition, _ONE):
         return yes if condition else no
     return np.where(condition, yes, no)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.captions import Captions
-from features.columns import Column, Ints, Posts, choose
+from features.columns import Column, Ints, Posts
 from features.events import Earlier, Keys
 from features.fitted import Fitted
 from features.history import MOMENTUM_DAYS, History
@@ -23,7 +23,7 @@ TEMPO_DAYS = (1, 7)
 """The short and the long time in which the posts of an account are counted."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Rows:
     """Posts, the history before them, and what was fitted in training.
 
@@ -143,9 +143,11 @@ class Rows:
     def sound_uses(self) -> list[Column]:
         """Uses of the post's sound in each of the `MOMENTUM_DAYS` before; nan without a sound."""
         codes = self.codes(self.history.sound_names, self.posts.sound)
-        silent = self.each([sound is None for sound in self.posts.sound])
         uses = self.history.sounds.within(codes, self.published_s, MOMENTUM_DAYS)
-        return [choose(silent, np.nan, each) for each in uses]
+        if self.alone:
+            return [np.nan if self.posts.sound[0] is None else int(each) for each in uses]
+        silent = [sound is None for sound in self.posts.sound]
+        return [np.where(silent, np.nan, each) for each in uses]
 
     @Lazy
     def hashtag_uses(self) -> list[Column]:
@@ -153,6 +155,8 @@ class Rows:
 
         They are 0 without a hashtag and nan where the caption is unknown.
         """
+        if self.alone:
+            return self._hashtag_uses_alone()
         names: list[str | None] = []
         starts, sizes = [], []
         for hashtags in self.captions.hashtags:
@@ -161,7 +165,15 @@ class Rows:
             names += (None, *hashtags)  # None was never used
         codes = self.history.hashtag_names.codes(names)
         uses = self.history.hashtags.within(codes, self.posts.published_s.repeat(sizes), MOMENTUM_DAYS)
-        return [self.each(self.captions.where_known(np.maximum.reduceat(each, starts))) for each in uses]
+        return [self.captions.where_known(np.maximum.reduceat(each, starts)) for each in uses]
+
+    def _hashtag_uses_alone(self) -> list[Column]:
+        """Return `hashtag_uses` of the post that stands alone, without arrays unless a hashtag was used before."""
+        codes = [code for code in map(self.history.hashtag_names.code, self.captions.hashtags[0]) if code >= 0]
+        if not codes:
+            return [np.nan if self.posts.caption[0] is None else 0] * len(MOMENTUM_DAYS)
+        uses = self.history.hashtags.within(np.array(codes), self.published_s, MOMENTUM_DAYS)
+        return [max(each.tolist()) for each in uses]
 
     @Lazy
     def captions(self) -> Captions:
