@@ -8,6 +8,9 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+THREAD_NAME = "fit"
+"""How the names of the threads begin."""
+
 
 def in_order(calls: Sequence[Callable[[], Result]], threads: int) -> Generator[Result, None, None]:
     """Yield the result of each call in the order given; closing the iterator drops those not yet begun.
@@ -18,7 +21,7 @@ def in_order(calls: Sequence[Callable[[], Result]], threads: int) -> Generator[R
     if threads <= 1:
         yield from (call() for call in calls)
         return
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix=THREAD_NAME) as pool:
         waiting = [pool.submit(call) for call in calls]
         try:
             for future in waiting:
