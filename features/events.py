@@ -107,14 +107,6 @@ class EventIndex:
         positions = events - _NEWEST_FIRST[:size]
         return self.values[name][np.where(positions >= first, positions, -1)]
 
-    def of_keys(self, keys: Ints) -> Ints:
-        """Return the positions of every event of the given keys."""
-        known = np.unique(keys[keys >= 0])
-        start = self.first[known]
-        sizes = self.stamps.searchsorted(_stamps(known, _REACH_S)) - start
-        positions: Ints = np.arange(sizes.sum()) + np.repeat(start - (np.cumsum(sizes) - sizes), sizes)
-        return positions
-
     def reachable(self, time_s: int, size: int = WINDOW) -> Ints:
         """Return the positions of the events that windows of a size can hold which end at `time_s` or later."""
         keys = np.arange(len(self.first) - 1)

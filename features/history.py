@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -34,7 +32,6 @@ HISTORY_SCHEMA: dict[str, pl.DataType] = {
 log of the engagement rate then; both may be read from `known_s` on, and are null while the post is immature.
 `hashtags` are separated by spaces."""
 
-_PART = 50_000  # values of a column held as objects at once
 _ORDER = ("published_s", "known_s", "outcome", "engagement", "account_id", "population", "media_type")
 
 
@@ -50,23 +47,6 @@ class History:
     def __init__(self, table: pl.DataFrame) -> None:
         columns = (pl.col(name).cast(dtype) for name, dtype in HISTORY_SCHEMA.items())
         self.table = table.select(columns).sort(_ORDER)
-        accounts, populations = self.table["account_id"], self.table["population"]
-        self.accounts = Keys(_each(accounts))
-        self.populations = Keys(sorted(populations.unique()))
-        self.account_populations = Keys(_pairs(_each(accounts), populations))
-        codes = self.accounts.codes(_each(accounts))
-        pairs = self.account_populations.codes(_pairs(_each(accounts), populations))
-        self.posts = self._index_posts(codes, len(self.accounts))
-        self.outcomes = self._index_outcomes(pairs, len(self.account_populations))
-        self.account_media = Keys(_pairs(pairs.tolist(), self.table["media_type"]))
-        media = self.account_media.codes(_pairs(pairs.tolist(), self.table["media_type"]))
-        self.media_outcomes = self._index_outcomes(media, len(self.account_media))
-        self.any_outcomes = self._index_outcomes(codes, len(self.accounts))
-        uses = self.table.select(
-            "published_s", "sound_id", pl.col("hashtags").str.split(" "), row=pl.int_range(pl.len())
-        )
-        self.sound_names, self.sounds = _index_uses(uses, "sound_id")
-        self.hashtag_names, self.hashtags = _index_uses(uses.explode("hashtags"), "hashtags")
 
     @classmethod
     def empty(cls) -> History:
@@ -83,7 +63,7 @@ class History:
         if len(posts) < 2:
             return self
         request = post_table(posts, populations)
-        held = self.table[self._bearing_on(request)]
+        held = self.table.filter(self._bearing_on(request))
         added = (
             request.with_columns(post_id=pl.Series(posts.post_id, dtype=pl.String))
             .unique(["account_id", "post_id"], keep="first", maintain_order=True)
@@ -110,6 +90,68 @@ class History:
         kept = self.table.filter(within_reach | recent)
         return History(kept.with_columns(pl.when(recent).then(pl.col("sound_id", "hashtags"))))
 
+    @property
+    def accounts(self) -> Keys:
+        """Codes of the accounts."""
+        return self._by_account[0]
+
+    @property
+    def account_populations(self) -> Keys:
+        """Codes of the pairs of account and population."""
+        return self._by_population[0]
+
+    @property
+    def account_media(self) -> Keys:
+        """Codes of the pairs of a code of `account_populations` and a media type."""
+        return self._by_media[0]
+
+    @Lazy
+    def populations(self) -> Keys:
+        """Codes of the populations, in the order of their names."""
+        return Keys(sorted(self.table["population"].unique()))
+
+    @Lazy
+    def posts(self) -> EventIndex:
+        """The posts of each account by the time of publication."""
+        (keys, codes), published_s = self._by_account, self.table["published_s"].to_numpy()
+        rows = np.arange(len(codes))
+        return EventIndex.build(codes, published_s, len(keys), row=rows, published_s=published_s.astype(np.float64))
+
+    @Lazy
+    def outcomes(self) -> EventIndex:
+        """The outcomes of each account within each population by the time from which they are known."""
+        return self._index_outcomes(*self._by_population)
+
+    @Lazy
+    def any_outcomes(self) -> EventIndex:
+        """The outcomes of each account in whatever population."""
+        return self._index_outcomes(*self._by_account)
+
+    @Lazy
+    def media_outcomes(self) -> EventIndex:
+        """The outcomes of each account within each population and media type."""
+        return self._index_outcomes(*self._by_media)
+
+    @property
+    def sound_names(self) -> Keys:
+        """Codes of the sounds."""
+        return self._sounds[0]
+
+    @property
+    def sounds(self) -> EventIndex:
+        """The uses of each sound by the time of publication."""
+        return self._sounds[1]
+
+    @property
+    def hashtag_names(self) -> Keys:
+        """Codes of the hashtags."""
+        return self._hashtags[0]
+
+    @property
+    def hashtags(self) -> EventIndex:
+        """The uses of each hashtag by the time of publication."""
+        return self._hashtags[1]
+
     @Lazy
     def records(self) -> Record:
         """The track record as of each of `outcomes`."""
@@ -134,34 +176,50 @@ class History:
         """Read a history that `save` wrote."""
         return cls(pl.read_parquet(path))
 
-    def _bearing_on(self, request: pl.DataFrame) -> Ints:
-        """Return the rows of the request's accounts, and of its sounds and hashtags as far back as these count."""
-        accounts = self.posts.of_keys(self.accounts.codes(request["account_id"].unique()))
-        sounds = self.sounds.of_keys(self.sound_names.codes(request["sound_id"].unique()))
-        tags = request["hashtags"].str.split(" ").explode().unique()
-        tagged = self.hashtags.of_keys(self.hashtag_names.codes(tags))
-        uses = np.concatenate([self.sounds.values["row"][sounds], self.hashtags.values["row"][tagged]])
-        since_s = request["published_s"].to_numpy().min() - max(MOMENTUM_DAYS) * DAY_S
-        counted = uses[self.table["published_s"].to_numpy()[uses] >= since_s]
-        return np.unique(np.concatenate([self.posts.values["row"][accounts], counted]))
+    def _bearing_on(self, request: pl.DataFrame) -> pl.Expr:
+        """Tell the rows of the request's accounts, and of its sounds and hashtags as far back as these count."""
+        since_s = request["published_s"].min() - max(MOMENTUM_DAYS) * DAY_S  # type: ignore[operator]
+        tags = request["hashtags"].drop_nulls().str.split(" ").explode().unique()
+        of_account = pl.col("account_id").is_in(request["account_id"].unique().implode())
+        of_sound = pl.col("sound_id").is_in(request["sound_id"].drop_nulls().unique().implode())
+        tagged = pl.col("hashtags").str.split(" ").list.eval(pl.element().is_in(tags.implode())).list.any()
+        used = (of_sound.fill_null(value=False) | tagged.fill_null(value=False)) & (pl.col("published_s") >= since_s)
+        return of_account | used
 
-    def _index_posts(self, codes: Ints, size: int) -> EventIndex:
-        published_s = self.table["published_s"].to_numpy()
-        rows = np.arange(len(codes))
-        return EventIndex.build(codes, published_s, size, row=rows, published_s=published_s.astype(np.float64))
+    @Lazy
+    def _by_account(self) -> tuple[Keys, Ints]:
+        return _coded(self.table, "account_id")
 
-    def _index_outcomes(self, codes: Ints, size: int) -> EventIndex:
+    @Lazy
+    def _by_population(self) -> tuple[Keys, Ints]:
+        return _coded(self.table, "account_id", "population")
+
+    @Lazy
+    def _by_media(self) -> tuple[Keys, Ints]:
+        pairs = pl.Series("pair", self._by_population[1])
+        return _coded(self.table.select("media_type").with_columns(pairs), "pair", "media_type")
+
+    @Lazy
+    def _sounds(self) -> tuple[Keys, EventIndex]:
+        return _index_uses(self.table.select("published_s", "sound_id"), "sound_id")
+
+    @Lazy
+    def _hashtags(self) -> tuple[Keys, EventIndex]:
+        uses = self.table.select("published_s", pl.col("hashtags").str.split(" "))
+        return _index_uses(uses.explode("hashtags"), "hashtags")
+
+    def _index_outcomes(self, keys: Keys, codes: Ints) -> EventIndex:
         """Index the posts that have an outcome by the time from which it is known."""
         known = (self.table["known_s"].is_not_null() & self.table["outcome"].is_not_null()).to_numpy()
         return EventIndex.build(
             np.where(known, codes, -1),
             self.table["known_s"].fill_null(0).to_numpy(),
-            size,
+            len(keys),
             row=np.arange(len(codes)),
             outcome=self.table["outcome"].to_numpy(),
             engagement=self.table["engagement"].to_numpy(),
             published_s=self.table["published_s"].cast(pl.Float64).to_numpy(),
-            population=self.populations.codes(_each(self.table["population"])),
+            population=self.table["population"].rank("dense").cast(pl.Int64).to_numpy() - 1,
         )
 
 
@@ -187,15 +245,15 @@ def post_table(posts: Posts, populations: Sequence[str]) -> pl.DataFrame:
 def _index_uses(uses: pl.DataFrame, column: str) -> tuple[Keys, EventIndex]:
     """Index the uses of sounds or hashtags by the time of publication."""
     used = uses.drop_nulls(column)
-    keys = Keys(_each(used[column]))
-    codes = keys.codes(_each(used[column]))
-    return keys, EventIndex.build(codes, used["published_s"].to_numpy(), len(keys), row=used["row"].to_numpy())
+    keys, codes = _coded(used, column)
+    return keys, EventIndex.build(codes, used["published_s"].to_numpy(), len(keys))
 
 
-def _each(column: pl.Series) -> Iterator[str]:
-    """Walk through a column, part by part, so that its values are never all held as objects."""
-    return chain.from_iterable(column.slice(start, _PART).to_list() for start in range(0, len(column), _PART))
-
-
-def _pairs(ones: Iterable[Any], others: pl.Series) -> Iterator[tuple[Any, str]]:
-    return zip(ones, _each(others), strict=True)
+def _coded(table: pl.DataFrame, *columns: str) -> tuple[Keys, Ints]:
+    """Return the distinct values of a column, or of several as tuples, and the code of each row."""
+    distinct = table.select(columns).unique(maintain_order=True)
+    names = distinct.rows() if len(columns) > 1 else distinct[columns[0]].to_list()
+    codes = table.select(columns).join(
+        distinct.with_row_index("code"), on=columns, how="left", nulls_equal=True, maintain_order="left"
+    )["code"]
+    return Keys(names), codes.cast(pl.Int64).to_numpy()

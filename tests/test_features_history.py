@@ -199,8 +199,6 @@ def test_an_index_finds_what_a_search_through_every_event_finds(events: list[tup
         assert index.within(asked, np.full(6, now * DAY_S), [7])[0][place] == sum(day >= now - 7 for day in days)
         third = index.values["day"][earlier.position(3)[place]]
         assert third == days[-3] if len(days) > 2 else np.isnan(third)
-    of_two = index.of_keys(np.array([3, -1, 1, 3]))
-    assert sorted(index.keys[of_two].tolist()) == sorted(key for key, _ in events if key in (1, 3))
 
 
 def test_times_at_the_ends_of_what_can_be_held_stay_with_their_key() -> None:
