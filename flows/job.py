@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
@@ -106,9 +106,7 @@ class Job:
     @property
     def key(self) -> str:
         """Names the run: the same flow, platform, date, data and parameters are the same run."""
-        parameters = self.settings.model_dump(
-            mode="json", include={"seed", "threads", "outcome", "training", "intervals", "gate"}
-        )
+        parameters = self.settings.model_dump(mode="json", include={"seed", "outcome", "training", "intervals", "gate"})
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
         return f"{self.flow}/{self.platform}/{self.day.isoformat()}/{self.data_hash[:12]}/{digest[:12]}"
 
@@ -128,8 +126,8 @@ class Outcome:
     Attributes
     ----------
     verdict
-        The gate's verdict; ``busy`` where another process is at it, ``idle`` where there was nothing to do and
-        ``failed`` with the error as the reason.
+        The gate's verdict; ``busy`` where another process is at it, ``idle`` where there was nothing to do,
+        ``superseded`` where a promotion was taken back since, and ``failed`` with the error as the reason.
     """
 
     platform: str
@@ -156,13 +154,26 @@ def once(job: Job, work: Callable[[Job], Outcome]) -> Outcome:
     runs = Runs(job.registry.ledger.database)
     run = runs.start_run(job.key)
     if run.start is Start.FINISHED and run.result is not None:
-        return Outcome.from_dict(run.result)
+        return _as_it_stands(job, Outcome.from_dict(run.result))
     if run.start is Start.BUSY:
         return Outcome(str(job.platform), "busy", f"another process is at it: {run.owner}")
     with _recorded(runs, run.key) as finish:
         outcome = work(job)
         finish(outcome)
     return outcome
+
+
+def _as_it_stands(job: Job, outcome: Outcome) -> Outcome:
+    """Return what a finished job answered, unless another version was put into production after the one it promoted."""
+    champion = job.registry.ledger.champion(job.name)
+    if outcome.verdict != "promoted" or champion is None or champion.version == outcome.version:
+        return outcome
+    reason = (
+        f"this run was done before and promoted {outcome.semver}, but {champion.semver} was put into production after "
+        f"it ({champion.reason}); give another --date to train again, or put it back: "
+        f"clipcast rollback {job.name} --to {outcome.version}"
+    )
+    return replace(outcome, verdict="superseded", reason=reason)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ WORDS = {
     "insufficient": "[yellow]insufficient evidence[/]",
     "refused": "[yellow]refused[/]",
     "busy": "[yellow]busy[/]",
+    "superseded": "[yellow]superseded[/]",
     "idle": "[dim]nothing to do[/]",
     "failed": "[red]failed[/]",
 }

@@ -1,6 +1,7 @@
 """One platform's part of a run: done once, taken up again, and free to start where there was nothing to do."""
 
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,22 @@ def job(settings):
 def test_a_finished_job_repeats_its_answer_without_working(job):
     first = once(job, lambda _: Outcome("tiktok", "kept", "for a reason"))
     assert once(job, lambda _: pytest.fail("it worked again")) == first
+
+
+@pytest.mark.parametrize(("in_production", "verdict"), [(2, "promoted"), (1, "superseded")])
+def test_a_promotion_taken_back_since_is_not_told_as_one(job, monkeypatch, in_production, verdict):
+    once(job, lambda _: Outcome("tiktok", "promoted", "better", version=2, semver="1.1.0"))
+    champion = SimpleNamespace(version=in_production, semver="1.0.0", reason="rolled back: readers complained")
+    monkeypatch.setattr(type(job.registry.ledger), "champion", lambda *_: champion)
+    again = once(job, lambda _: pytest.fail("it worked again"))
+    assert again.verdict == verdict
+    if verdict == "superseded":
+        assert "readers complained" in again.reason
+        assert "clipcast rollback clipcast-tiktok-performance --to 2" in again.reason
+
+
+def test_threads_are_no_part_of_the_key(job, settings):
+    assert Job("daily", Platform.TIKTOK, DAY, settings.model_copy(update={"threads": 7})).key == job.key
 
 
 def test_a_job_with_nothing_to_do_yet_may_start_again(job):
