@@ -7,8 +7,9 @@ import features_speed
 QUICK_SIZES = tuple(size for size in features_speed.SIZES if size <= 100_000)
 OTHERS = """
 the others, which take longer:
+  python benchmarks/forecasts.py POSTS.csv.gz...                     accuracy against CatBoost, LightGBM and FLAML
   python benchmarks/features_speed.py                                growth up to 1,000,000 posts
-  python benchmarks/waiting.py                                      clipcast predict, status and --help
+  python benchmarks/waiting.py                                       clipcast predict, status and --help
   python benchmarks/weekly_run.py POSTS.csv.gz --platform PLATFORM   where the time of a weekly run goes"""
 
 if __name__ == "__main__":
