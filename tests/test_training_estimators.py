@@ -83,6 +83,32 @@ def test_a_table_forgets_what_was_learned_from_it_before(
     assert saved(fitted(maker, table, target), tmp_path / "after") == alone
 
 
+def test_weights_count_and_are_forgotten_by_the_next_fit(
+    maker: Estimator, table: Table, target: np.ndarray, tmp_path: Path
+) -> None:
+    alone = saved(fitted(maker, table, target), tmp_path / "alone")
+    weight = np.where(EVERY % 2, 3.0, 0.5)
+    heavy = maker.fit(table, target, EVERY, parameters=maker.defaults, seed=7, weight=weight)
+    assert saved(fitted(maker, table, target), tmp_path / "after") == alone
+    if maker.defaults:
+        plain = maker.fit(table, target, EVERY, parameters=maker.defaults, seed=7)
+        assert (heavy.predict(table.matrix) != plain.predict(table.matrix)).any()
+
+
+def test_parts_of_one_table_can_be_learned_in_turn(maker: Estimator) -> None:
+    """Bins shared by parts of a table once made LightGBM write beyond its memory."""
+    draw = np.random.default_rng(7)
+    matrix = draw.normal(size=(3_000, 40)) * (draw.random((3_000, 40)) < 0.3)
+    wide = Table(matrix, tuple(f"c{number}" for number in range(40)), frozenset())
+    target = wide.matrix[:, 0] + draw.normal(size=3_000)
+    parts = [np.arange(200), np.arange(1_000, 3_000, 5), np.arange(2_500)]
+    together = [maker.fit(wide, target, rows, parameters=maker.defaults, seed=7) for rows in parts]
+    for rows, regressor in zip(parts, together, strict=True):
+        alone = Table(wide.matrix[rows], wide.names, frozenset())
+        expected = maker.fit(alone, target[rows], np.arange(len(rows)), parameters=maker.defaults, seed=7)
+        np.testing.assert_array_equal(regressor.predict(wide.matrix), expected.predict(wide.matrix))
+
+
 def test_any_parameter_may_change_from_fit_to_fit_on_one_table(
     maker: Estimator, table: Table, target: np.ndarray, tmp_path: Path
 ) -> None:

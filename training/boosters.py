@@ -69,16 +69,22 @@ class LightGBM:
         seed: int,
         weight: Floats | None = None,
     ) -> Regressor:
-        """Fit to some rows of a table, whose values are sorted into bins at the first fit only."""
+        """Fit to some rows of a table, whose values are sorted into bins at the first fit to the same rows only.
+
+        Bins of a whole table could serve any of its rows by `Dataset.subset`, but training on such a part writes
+        beyond its memory (seen with LightGBM 4.7.0).
+        """
         import lightgbm
 
         run = {**self.fixed, **parameters, "seed": seed, **self.binning}
         rounds = run.pop("rounds")
         if len(rows) == 1:
             run["bagging_fraction"] = 1.0  # a share of one row is none, which LightGBM refuses
-        data = table.once(self.name, self._bins).subset(rows.tolist()).construct()
+        # Weights once given stay with bins, so that fits without any have bins of their own.
+        data = table.once((self.name, rows.tobytes(), weight is None), lambda: self._bins(table, rows))
         data.set_label(target[rows])
-        data.set_weight(None if weight is None else weight[rows])
+        if weight is not None:
+            data.set_weight(weight[rows])
         return LightGBMRegressor(lightgbm.train(run, data, int(rounds)))
 
     def load(self, path: Path) -> Regressor:
@@ -87,12 +93,12 @@ class LightGBM:
 
         return LightGBMRegressor(lightgbm.Booster(model_file=str(path)))
 
-    def _bins(self, table: Table) -> lightgbm.Dataset:
+    def _bins(self, table: Table, rows: Ints) -> lightgbm.Dataset:
         import lightgbm
 
         categorical = [name for name in table.names if name in table.categorical]
         data = lightgbm.Dataset(
-            table.matrix,
+            table.matrix[rows],
             feature_name=list(table.names),
             categorical_feature=categorical,
             params=dict(self.binning),

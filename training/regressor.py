@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -33,19 +33,19 @@ class Table:
     matrix: Floats
     names: tuple[str, ...]
     categorical: frozenset[str]
-    _derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.matrix)
 
-    def once(self, name: str, derive: Callable[[Table], Derived]) -> Derived:
-        """Return what `derive` makes of this table, made at the first call and kept.
+    def once(self, name: Hashable, derive: Callable[[], Derived]) -> Derived:
+        """Return what `derive` makes of this table, made at the first call of that name and kept.
 
         A search fits hundreds of boosters to a few tables, and would spend a tenth of its time on sorting the
         same values into bins. Not for several threads at once: each works on a table of its own.
         """
         if name not in self._derived:
-            self._derived[name] = derive(self)
+            self._derived[name] = derive()
         found: Derived = self._derived[name]
         return found
 
