@@ -191,11 +191,11 @@ def _table_rows(status: dict[str, Any]) -> list[list[str]]:
     """Return a version's row, and one within each source where there are several."""
     metrics, platform = status["metrics"], PLATFORM_NAMES[status["model"].split("-")[1]]
     within = sorted({name.removeprefix(BY_SOURCE).split(".")[0] for name in metrics if name.startswith(BY_SOURCE)})
-    prefixes = {platform: "", **{f"{platform}, {source} alone": f"{BY_SOURCE}{source}." for source in within}}
-    return [
-        [label, *(_number(metrics, prefix + name) for name in ("accuracy", "mae_log", "r2")), status["since"][:10]]
-        for label, prefix in prefixes.items()
-    ]
+    rows = [[platform, *(_number(metrics, name) for name in ("accuracy", "mae_log", "r2")), status["since"][:10]]]
+    for source in within:
+        numbers = (_number(metrics, f"{BY_SOURCE}{source}.{name}") for name in ("mae_log", "r2"))
+        rows.append([f"{platform}, {source} alone", "–", *numbers, status["since"][:10]])
+    return rows
 
 
 def _speaks_of(status: dict[str, Any]) -> str:

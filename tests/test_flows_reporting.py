@@ -41,12 +41,12 @@ def test_the_table_between_the_markers_is_replaced_and_nothing_else(tmp_path):
 
 
 def test_a_platform_of_several_sources_is_shown_within_each(monkeypatch):
-    within = {"source.hits.r2": 0.06, "source.hits.mae_log": 0.68, "source.hits.accuracy": 0.6, "source.all.r2": 0.5}
+    within = {"source.hits.r2": 0.06, "source.hits.mae_log": 0.68, "source.all.r2": 0.5}
     monkeypatch.setattr(reporting, "statuses", lambda: [{**STATUS, "metrics": STATUS["metrics"] | within}])
     table = reporting.versions_table()
     assert "| YouTube | 0.770 | 0.700 | 0.610 | 2026-06-27 |" in table
-    assert "| YouTube, hits alone | 0.600 | 0.680 | 0.060 | 2026-06-27 |" in table
-    assert "| YouTube, all alone | unknown | unknown | 0.500 | 2026-06-27 |" in table
+    assert "| YouTube, hits alone | – | 0.680 | 0.060 | 2026-06-27 |" in table
+    assert "| YouTube, all alone | – | unknown | 0.500 | 2026-06-27 |" in table
 
 
 @pytest.mark.usefixtures("in_production")

@@ -59,7 +59,6 @@ def test_several_sources_are_measured_apart_too() -> None:
     assert {name for name in apart if name.startswith("source.b.")} == {
         "source.b.r2",
         "source.b.mae_log",
-        "source.b.accuracy",
     }
 
 

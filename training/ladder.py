@@ -140,7 +140,7 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell[:1].isdigit() or cell.startswith("-") or cell == "unknown"
+    return cell[:1].isdigit() or cell.startswith("-") or cell in {"unknown", "–"}
 
 
 def _cell(text: str) -> str:
