@@ -149,8 +149,9 @@ def _count(window: Floats) -> Floats:
 
 def _total(window: Floats) -> Floats:
     """Return the sum of the known values, added one by one: that of a post does not depend on the others."""
-    totals = np.where(np.isfinite(window), window, 0.0).cumsum(axis=0)
-    total: Floats = totals[-1]
+    total = np.zeros(window.shape[1])
+    for values in np.where(np.isfinite(window), window, 0.0):
+        total += values
     return total
 
 
