@@ -99,7 +99,9 @@ def judge_strangers(
 ) -> list[Judged]:
     """Forecast rows as if nobody knew their accounts, by experts who never saw these: a quarter of them at a time.
 
-    Later rows of new accounts are few, and those of one account err alike. From a single account nothing is learned.
+    Later rows of new accounts are few, and those of one account err alike. Accounts are kept apart here and not times:
+    what is judged may be older than what was learned from, so these rows set weights and intervals and no score. From
+    a single account nothing is learned.
     """
     latest = rows[-STRANGER_ROWS:]
     accounts, code = np.unique(examples.account[latest], return_inverse=True)

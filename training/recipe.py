@@ -20,7 +20,7 @@ class Recipe:
     anchor_weight
         How many outcomes the prior counts for in an anchor.
     folds
-        Forward-chaining folds on which intervals and the weight of the residual are set.
+        Forward-chaining folds on which intervals and the weights of experts are set.
     coverage
         Share of outcomes that intervals are to hold.
     threads
