@@ -13,7 +13,6 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -98,7 +97,7 @@ def named(files: list[Path]) -> dict[str, Path]:
 def plain(found: Found) -> dict[str, Any]:
     """Return every number by set, as JSON can hold it."""
     return {
-        name: comparison.to_dict() | {"costs": [asdict(cost) for cost in costs]}
+        name: comparison.to_dict() | {"costs": [cost._asdict() for cost in costs]}
         for name, (comparison, costs) in found.items()
     }
 

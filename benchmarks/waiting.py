@@ -22,7 +22,6 @@ LEARNED_FROM = 20  # one account in so many, for the training is not what is mea
 STATUS_AIM_S, PREDICT_AIM_S = 1.5, 15.0
 LIBRARIES = "import lightgbm, polars"
 COPY = "import sys, pandas; pandas.read_csv(sys.argv[1]).to_csv(sys.argv[2], index=False)"
-CLIPCAST = ("-m", "flows.cli")
 
 
 def make_posts(folder: Path, size: int) -> tuple[Path, Path, Path]:
@@ -60,18 +59,18 @@ def main() -> None:
     size = parser.parse_args().posts
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        environment = {**processes.workspace(folder), "CLIPCAST_TRAINING__TRIALS": "2"}
+        environment = processes.workspace(folder, trials=2)
         learned, history, drafts = make_posts(folder, size)
-        processes.run([*CLIPCAST, "import", str(learned), "--source", "simulated"], environment)
-        processes.run([*CLIPCAST, "run", "weekly"], environment)
-        processes.run([*CLIPCAST, "import", str(history), "--source", "simulated"], environment)
+        processes.run([*processes.CLIPCAST, "import", str(learned), "--source", "simulated"], environment)
+        processes.run([*processes.CLIPCAST, "run", "weekly"], environment)
+        processes.run([*processes.CLIPCAST, "import", str(history), "--source", "simulated"], environment)
         start_s = quickest(["-c", LIBRARIES], environment)
         for name, aim_s in (("--help", None), ("status", STATUS_AIM_S)):
-            seconds = quickest([*CLIPCAST, name], environment)
+            seconds = quickest([*processes.CLIPCAST, name], environment)
             show(f"clipcast {name}", seconds, f'python -c "{LIBRARIES}"', start_s, aim_s)
         print(f"to forecast: {size:,} posts")
         copy_s = quickest(["-c", COPY, str(drafts), str(folder / "copy.csv")], environment, 2)
-        predict = [*CLIPCAST, "predict", str(drafts), "--out", str(folder / "forecasts.csv")]
+        predict = [*processes.CLIPCAST, "predict", str(drafts), "--out", str(folder / "forecasts.csv")]
         for known in ("store", "version"):
             seconds = quickest([*predict, "--source", "simulated", "--history", known], environment, 2)
             name = f"clipcast predict --history {known}"

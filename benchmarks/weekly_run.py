@@ -87,14 +87,14 @@ def watched(command: list[str], out: Path, began: float) -> None:
 def measure(command: list[str], folder: Path, trials: int) -> tuple[processes.Taken, dict[str, float]]:
     """Run a clipcast command in a process of its own and return what it took, and the seconds by stage."""
     out = folder / "stages.json"
-    environment = {**processes.workspace(folder), "CLIPCAST_TRAINING__TRIALS": str(trials)}
-    taken = processes.run([__file__, "--watch", str(out), str(time.time()), *command], environment)
+    watched_command = [__file__, "--watch", str(out), str(time.time()), *command]
+    taken = processes.run(watched_command, processes.workspace(folder, trials))
     return taken, json.loads(out.read_text(encoding="utf-8"))
 
 
 def show(name: str, taken: processes.Taken, seconds: dict[str, float]) -> None:
     """Print a command's wall time, peak memory and split."""
-    print(f"\n{name}: {taken.seconds:.1f} s, {taken.peak_mib / 1024:.2f} GiB at the peak of its largest process")
+    print(f"\n{name}: {taken.seconds:.1f} s, {taken.peak_mib / 1024:.2f} GiB at its peak, children included")
     for stage, each in sorted(seconds.items(), key=lambda item: -item[1]):
         if each >= 0.05:
             print(f"  {stage:<34} {each:>7.1f} s {each / taken.seconds:>7.1%}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,15 @@ class Fitted:
     def empty(cls) -> Fitted:
         """Return what is there before anything was fitted: enough for features that read nothing fitted."""
         return cls(Prior({}, None), Prior({}, None), WordTopics.empty(), {}, 1.0)
+
+    def coded_after(self, categories: Mapping[str, tuple[str, ...]]) -> Fitted:
+        """Return the same with the codes of other categories, and codes above those for values they lack."""
+        return replace(
+            self,
+            categories={
+                name: tuple(dict.fromkeys((*categories[name], *values))) for name, values in self.categories.items()
+            },
+        )
 
     @Lazy
     def codes(self) -> dict[str, Keys]:

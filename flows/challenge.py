@@ -106,13 +106,24 @@ def train(job: Job, examples: Examples, split: Split, recipe: Recipe, trials: in
     """Fit a recipe to the rows before the holdout and judge it there, then fit it to all rows."""
     started = datetime.now(UTC)
     job.watcher.say("fitting and judging on the holdout")
-    evaluated = job.task.fit(recipe, examples.known_by(split.train, split.until_s), split.train)
+    evaluated, served = fit_twice(job, examples, split, recipe)
     report = judge(job, evaluated, examples, split)
     unseen = _unseen(job, evaluated, recipe, examples, split)
-    job.watcher.say("fitting to all mature posts")
-    served = job.task.fit(recipe, examples, every_row(examples))
     seconds = (datetime.now(UTC) - started).total_seconds()
     return Trained(recipe, trials, split, evaluated, served, report, unseen, seconds)
+
+
+def fit_twice(job: Job, examples: Examples, split: Split, recipe: Recipe) -> tuple[PerformanceModel, PerformanceModel]:
+    """Fit a recipe to the rows before the holdout, which judge it, and to all rows, which serve.
+
+    To weights and intervals of the second fit the holdout is one more fold, judged by the first.
+    """
+    known = examples.known_by(split.train, split.until_s)
+    out_of_fold = job.task.out_of_fold(recipe, known, split.train)
+    evaluated = job.task.fit(recipe, known, split.train, out_of_fold)
+    job.watcher.say("fitting to all mature posts")
+    followed = out_of_fold.followed_by(job.task.judged(evaluated, examples, split))
+    return evaluated, job.task.fit(recipe, examples, every_row(examples), followed)
 
 
 def _unseen(job: Job, evaluated: PerformanceModel, recipe: Recipe, examples: Examples, split: Split) -> Ladder | None:

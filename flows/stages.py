@@ -23,7 +23,7 @@ from features.known import known_posts
 from features.schema import Platform
 from features.settings import Settings
 from features.store import Store
-from flows.challenge import every_row, judge
+from flows.challenge import every_row, fit_twice, judge
 from flows.job import Job, Watcher
 from flows.retrain import sealed, starting_recipe
 from registry.bundle import open_bundle
@@ -99,11 +99,11 @@ def train(stage: Stage) -> dict[str, Any]:
         storage=None,
         study_name=f"dvc/{job.platform}",
     )
-    for kind, learned, rows in (("evaluated", known, split.train), ("served", examples, every_row(examples))):
+    evaluated, served = fit_twice(job, examples, split, tuned.recipe)
+    for kind, model, rows in (("evaluated", evaluated, split.train), ("served", served, every_row(examples))):
         folder = stage.folder(kind)
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        model = job.task.fit(tuned.recipe, learned, rows)
         outcome = job.settings.outcome.model_dump()
         pack(model, tuned.recipe, examples, rows, outcome=outcome, data_hash=job.data_hash, folder=folder)
     return {"score": tuned.score, "recipe": tuned.recipe.to_dict(), "trials": tuned.trials}

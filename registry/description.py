@@ -40,7 +40,8 @@ from training.report import Report
 INTERVAL_METHOD = (
     "Normalised split-conformal prediction: errors on later, unseen posts of forward-chaining folds, each post once "
     "with the history of its day and once with that of the last training day, divided by their expected size, later "
-    "folds counting for more; accounts without known outcomes apart, for whom accounts held out in turn count too."
+    "folds counting for more, the holdout as the last of them; accounts without known outcomes apart, for whom "
+    "accounts held out in turn count too."
 )
 IMPORTANCE_METHOD = (
     "Share of the experts' total gain (of absolute weights for lines), each weighed by its part in the blend."

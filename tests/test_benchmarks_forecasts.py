@@ -12,6 +12,7 @@ import commands
 import comparison
 import forecasts
 import peers
+import processes
 from features.errors import ImportFileError, SettingsError
 from features.schema import OUTCOMES, Platform
 from holdout import MATURITY, Forecast, Split, read, split_posts
@@ -213,7 +214,7 @@ def test_two_files_of_one_name_are_refused() -> None:
 
 def test_clipcast_runs_in_a_workspace_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPCAST_GATE__MIN_GAIN", "9")
-    environment = commands.workspace(tmp_path, trials=3)
+    environment = processes.workspace(tmp_path, trials=3)
     own = {name: value for name, value in environment.items() if name.startswith("CLIPCAST_")}
     assert own == {
         "CLIPCAST_HOME": str(tmp_path / ".clipcast"),
@@ -227,8 +228,8 @@ def test_clipcast_runs_in_a_workspace_of_its_own(tmp_path: Path, monkeypatch: py
 
 
 def test_a_command_that_fails_shows_what_it_said(tmp_path: Path) -> None:
-    with pytest.raises(commands.CommandError, match=r"(?s)run weekly ended with 1.*there are no posts"):
-        commands.measured("run weekly", [], tmp_path, commands.workspace(tmp_path, trials=None))
+    with pytest.raises(processes.CommandError, match=r"(?s)run weekly ended with 1.*there are no posts"):
+        commands.measured("run weekly", [], tmp_path, processes.workspace(tmp_path, trials=None))
 
 
 def test_a_post_without_a_forecast_is_told(split: Split, tmp_path: Path) -> None:
@@ -237,5 +238,5 @@ def test_a_post_without_a_forecast_is_told(split: Split, tmp_path: Path) -> None
     rows.to_csv(file, index=False)
     assert commands.read_forecasts(file, split, 1.0).prediction == pytest.approx(np.log1p(10))
     rows[1:].to_csv(file, index=False)
-    with pytest.raises(commands.CommandError, match=f"no forecast for 1 of {len(rows)} posts"):
+    with pytest.raises(processes.CommandError, match=f"no forecast for 1 of {len(rows)} posts"):
         commands.read_forecasts(file, split, 1.0)

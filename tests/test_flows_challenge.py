@@ -8,9 +8,13 @@ from features.build import schema_hash
 from features.errors import BundleError
 from features.settings import Settings
 from flows import challenge
-from flows.challenge import Champion
+from flows.challenge import Champion, every_row, fit_twice
 from flows.retrain import change_of
 from registry.semver import Change
+from tests.training_world import built, known_frame, recipe
+from training.core import fit_features
+from training.performance import Performance
+from training.split import holdout_split
 
 JOB = SimpleNamespace(settings=Settings.load())
 WEEK = JOB.settings.outcome.model_dump()
@@ -42,3 +46,14 @@ def test_a_version_is_major_when_it_reads_or_forecasts_something_else(names, sch
 
 def test_the_first_version_is_a_plain_retrain():
     assert change_of(JOB, SimpleNamespace(names=["hour"]), None) is Change.RETRAIN
+
+
+def test_the_holdout_is_one_more_fold_to_the_fit_that_serves():
+    examples, watcher = built(known_frame()), SimpleNamespace(say=str)
+    split = holdout_split(examples.published_s, examples.sources, share=0.2, embargo_days=3)
+    evaluated, served = fit_twice(SimpleNamespace(task=Performance(), watcher=watcher), examples, split, recipe())
+    assert served.folds[-1].judged == len(split.judge)
+    assert served.folds[-1].learned == len(split.train)
+    assert len(served.folds) == len(evaluated.folds) + 1
+    assert served.calibration.primary != evaluated.calibration.primary
+    assert served.core.fitted.prior == fit_features(recipe(), examples, every_row(examples)).prior

@@ -1,5 +1,6 @@
 """Scores by fold, and on accounts never seen."""
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 
 from features.errors import NotEnoughDataError
+from features.fitted import Fitted
 from tests.training_world import built, known_frame, recipe
 from training import held_out, judging
 from training.blend import Blend
@@ -16,7 +18,7 @@ from training.cross_validation import FoldScore, cross_validate, fold_scores
 from training.evaluate import ANCHOR, CONSTANT, MODEL
 from training.examples import Examples
 from training.held_out import held_out_accounts
-from training.judging import SPREAD_FEATURES, STRANGER_PARTS, Judged, judge_folds, judge_strangers
+from training.judging import SPREAD_FEATURES, STRANGER_PARTS, Judged, OutOfFold, judge_folds, judge_strangers
 from training.performance import Performance
 from training.performance_model import PerformanceModel
 from training.split import forward_folds
@@ -168,3 +170,19 @@ def test_codes_of_categories_mean_the_same_in_every_fold() -> None:
     for fold, split in zip(folds, splits, strict=True):
         expected = [rows.sources[row] == "simulated" for row in split.judge]
         np.testing.assert_array_equal(fold.spread[:, column] == known_code, expected * 2)
+
+
+def test_a_split_is_judged_as_a_fold_is() -> None:
+    every = np.arange(len(examples()))
+    unseen = TASK.out_of_fold(recipe(), examples(), every)
+    last = forward_folds(examples().published_s, examples().sources, folds=recipe().folds, embargo_days=3)[-1]
+    learned = examples().known_by(last.train, last.until_s)
+    again = TASK.judged(TASK.fit(recipe(), learned, last.train, unseen), examples(), last)
+    for name, column in vars(unseen.folds[-1]).items():
+        np.testing.assert_array_equal(getattr(again, name), column, err_msg=name)
+
+
+def test_a_value_new_in_a_later_fold_leaves_the_codes_of_the_others() -> None:
+    first = OutOfFold({"media_type": ("reel", "video")}, (), ())
+    fitted = replace(Fitted.empty(), categories={"media_type": ("image", "video")})
+    assert fitted.coded_after(first.categories).categories == {"media_type": ("reel", "video", "image")}

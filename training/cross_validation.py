@@ -11,9 +11,8 @@ import numpy as np
 from features.columns import Floats, Ints
 from training.blend import Blend
 from training.calibration import blend_of, primary_error
-from training.core import fit_features
 from training.examples import Examples
-from training.judging import Judged, judge_folds, judge_strangers
+from training.judging import Judged, OutOfFold
 from training.recipe import Recipe
 
 
@@ -53,9 +52,8 @@ class FoldScore:
 
 def cross_validate(recipe: Recipe, examples: Examples, rows: Ints) -> tuple[FoldScore, ...]:
     """Judge a recipe on the forward-chaining folds of some rows, everything fitted to each fold anew."""
-    categories = fit_features(recipe, examples, rows).categories
-    folds = judge_folds(recipe, examples, rows, categories)
-    return fold_scores(folds, blend_of([*folds, *judge_strangers(recipe, examples, rows, categories)]))
+    unseen = OutOfFold.of(recipe, examples, rows)
+    return fold_scores(unseen.folds, blend_of([*unseen.folds, *unseen.strangers]))
 
 
 def fold_scores(folds: Sequence[Judged], blend: Blend) -> tuple[FoldScore, ...]:

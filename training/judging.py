@@ -10,7 +10,7 @@ import numpy as np
 
 from features.columns import Bools, Floats, Ints
 from features.fitted import Fitted
-from training.core import fit_core, fit_features, lessons_of, training_inputs, without_history
+from training.core import Core, fit_core, fit_features, lessons_of, training_inputs, without_history
 from training.examples import Examples, Inputs, inputs_of, with_history_until
 from training.experts import Experts, fit_experts
 from training.parallel import in_order
@@ -61,6 +61,35 @@ class Judged:
 
     def __len__(self) -> int:
         return len(self.answers)
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """All that a recipe forecast of rows not learned from: of later ones fold by fold, and of strangers.
+
+    Attributes
+    ----------
+    categories
+        The codes of categories that all of it was judged by.
+    """
+
+    categories: Mapping[str, tuple[str, ...]]
+    folds: tuple[Judged, ...]
+    strangers: tuple[Judged, ...]
+
+    @classmethod
+    def of(cls, recipe: Recipe, examples: Examples, rows: Ints) -> OutOfFold:
+        """Judge a recipe on the forward-chaining folds of some rows, and on their accounts held out in turn."""
+        categories = fit_features(recipe, examples, rows).categories
+        return cls(
+            categories,
+            folds=tuple(judge_folds(recipe, examples, rows, categories)),
+            strangers=tuple(judge_strangers(recipe, examples, rows, categories)),
+        )
+
+    def followed_by(self, fold: Judged) -> OutOfFold:
+        """Return the same with one more fold, later than all."""
+        return replace(self, folds=(*self.folds, fold))
 
 
 def judge_folds(
@@ -116,16 +145,22 @@ def judge_strangers(
     return list(in_order(calls, recipe.threads))
 
 
+def judge_core(core: Core, examples: Examples, split: Split) -> Judged:
+    """Forecast the later rows of a split by a core that was fitted to the earlier ones."""
+    later = np.tile(split.judge, 2)
+    inputs = judged_inputs(examples, split.judge, core.fitted, split.frozen_s)
+    rates = examples.engagement[later] - inputs.engagement_anchor - core.engagement.predict(inputs.matrix)
+    judged = _judged(core.experts, examples, len(split.train), later, inputs)
+    return replace(judged, engagement_error=rates)
+
+
 def _judge_fold(
     recipe: Recipe, examples: Examples, rows: Ints, fold: Split, categories: Mapping[str, tuple[str, ...]]
 ) -> Judged:
-    earlier, later = rows[fold.train], rows[fold.judge]
-    learned = examples.known_by(earlier, fold.until_s)
-    core = fit_core(recipe, learned, earlier, _features_of(recipe, learned, earlier, categories))
-    inputs = judged_inputs(examples, later, core.fitted, fold.frozen_s)
-    rates = np.tile(examples.engagement[later], 2) - inputs.engagement_anchor - core.engagement.predict(inputs.matrix)
-    judged = _judged(core.experts, examples, len(earlier), np.tile(later, 2), inputs)
-    return replace(judged, engagement_error=rates)
+    split = replace(fold, train=rows[fold.train], judge=rows[fold.judge])
+    learned = examples.known_by(split.train, split.until_s)
+    core = fit_core(recipe, learned, split.train, _features_of(recipe, learned, split.train, categories))
+    return judge_core(core, examples, split)
 
 
 def _judge_unseen(

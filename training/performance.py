@@ -16,10 +16,11 @@ from training.core import fit_core, fit_features
 from training.cross_validation import fold_scores
 from training.evaluate import ANCHOR, CONSTANT, MODEL, Scored
 from training.examples import Examples, Inputs, build_examples, inputs_of
-from training.judging import judge_folds, judge_strangers
+from training.judging import Judged, OutOfFold, judge_core
 from training.performance_model import FAMILY, Forecast, PerformanceModel
 from training.recipe import Recipe
 from training.slices import slices_of
+from training.split import Split
 
 
 class Performance:
@@ -31,11 +32,17 @@ class Performance:
         """Build the rows of one platform from a frame of `known_posts`."""
         return build_examples(known, min_posts=min_posts, min_accounts=min_accounts)
 
-    def fit(self, recipe: Recipe, examples: Examples, rows: Ints) -> PerformanceModel:
-        """Fit a model: its core to all of the rows, the rest to rows judged by cores that had not seen them."""
-        fitted = fit_features(recipe, examples, rows)
-        folds = judge_folds(recipe, examples, rows, fitted.categories)
-        calibration = calibrate(recipe, folds, judge_strangers(recipe, examples, rows, fitted.categories))
+    def out_of_fold(self, recipe: Recipe, examples: Examples, rows: Ints) -> OutOfFold:
+        """Forecast some of the rows by models that had not seen them."""
+        return OutOfFold.of(recipe, examples, rows)
+
+    def fit(
+        self, recipe: Recipe, examples: Examples, rows: Ints, out_of_fold: OutOfFold | None = None
+    ) -> PerformanceModel:
+        """Fit a model: its core to all of the rows, weights and intervals to what was forecast out of fold."""
+        unseen = out_of_fold or self.out_of_fold(recipe, examples, rows)
+        fitted = fit_features(recipe, examples, rows).coded_after(unseen.categories)
+        calibration = calibrate(recipe, unseen.folds, unseen.strangers)
         sources = [examples.sources[row] for row in rows]
         names = [examples.populations[row] for row in rows]
         return PerformanceModel(
@@ -47,8 +54,12 @@ class Performance:
             calibration=calibration,
             reference=Reference.fit(names, examples.outcome[rows], examples.published_s[rows]),
             history=examples.history_of_rows(rows).snapshot(),
-            folds=fold_scores(folds, calibration.blend),
+            folds=fold_scores(unseen.folds, calibration.blend),
         )
+
+    def judged(self, model: PerformanceModel, examples: Examples, split: Split) -> Judged:
+        """Forecast the later rows of a split by a model that was fitted to the earlier ones, as in one more fold."""
+        return judge_core(model.core, examples, split)
 
     def load(self, folder: Path, meta: Mapping[str, Any]) -> PerformanceModel:
         """Open the model in a folder that `meta` describes."""

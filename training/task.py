@@ -13,8 +13,10 @@ from features.errors import BundleError
 from features.history import History
 from training.evaluate import Scored
 from training.examples import Examples
+from training.judging import Judged, OutOfFold
 from training.performance import Performance
 from training.recipe import Recipe
+from training.split import Split
 
 
 class Model(Protocol):
@@ -38,8 +40,14 @@ class Task(Protocol[FittedModel]):
     def build(self, known: pl.DataFrame, *, min_posts: int, min_accounts: int) -> Examples:
         """Build the rows of one platform from a frame of `known_posts`."""
 
-    def fit(self, recipe: Recipe, examples: Examples, rows: Ints) -> FittedModel:
-        """Fit a model to some rows, intervals included."""
+    def out_of_fold(self, recipe: Recipe, examples: Examples, rows: Ints) -> OutOfFold:
+        """Forecast some of the rows by models that had not seen them."""
+
+    def fit(self, recipe: Recipe, examples: Examples, rows: Ints, out_of_fold: OutOfFold | None = None) -> FittedModel:
+        """Fit a model to some rows, intervals to forecasts out of fold, which are made anew unless given."""
+
+    def judged(self, model: FittedModel, examples: Examples, split: Split) -> Judged:
+        """Forecast the later rows of a split by a model that was fitted to the earlier ones, as in one more fold."""
 
     def load(self, folder: Path, meta: Mapping[str, Any]) -> FittedModel:
         """Open the model in a folder that `meta` describes."""
