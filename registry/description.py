@@ -44,7 +44,8 @@ INTERVAL_METHOD = (
     "accounts held out in turn count too."
 )
 IMPORTANCE_METHOD = (
-    "Share of the experts' total gain (of absolute weights for lines), each weighed by its part in the blend."
+    "Share of the experts' total gain (of absolute weights for lines), each weighed by its part in the blend; the line "
+    "on the letters of captions, which reads none of the columns, is left out."
 )
 
 

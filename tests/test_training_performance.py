@@ -140,7 +140,7 @@ def test_earlier_posts_of_one_request_are_context_for_later_ones() -> None:
 
 
 def test_a_residual_of_no_weight_leaves_the_anchor() -> None:
-    untrusted = replace(model(), calibration=replace(model().calibration, blend=Blend((0.0,) * 4, (0.0,) * 4)))
+    untrusted = replace(model(), calibration=replace(model().calibration, blend=Blend((0.0,) * 5, (0.0,) * 5)))
     rows = split().judge
     forecast = TASK.forecast(untrusted, examples(), rows)
     np.testing.assert_array_equal(forecast.prediction, TASK.inputs(untrusted, examples(), rows).anchor)
@@ -270,7 +270,7 @@ def test_nothing_that_is_saved_is_a_pickle(tmp_path: Path) -> None:
     files = saved(model(), tmp_path)
     assert sorted(files) == [
         "engagement.lgb.txt", "history.parquet", "known.lgb.txt", "known_line.linear.json", "model.json",
-        "spread.lgb.txt", "stranger.lgb.txt", "stranger_line.linear.json",
+        "spread.lgb.txt", "stranger.lgb.txt", "stranger_caption.json", "stranger_line.linear.json",
     ]  # fmt: skip
     assert not any(content.startswith(b"\x80") for content in files.values())
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.columns import Bools, Floats, Ints
-from training.experts import EXPERTS, KNOWN, KNOWN_LINE, STRANGER
+from training.experts import EXPERTS, KNOWN, ON_KNOWN, STRANGER
 
 PRIOR_ACCOUNTS = 3.0
 """How many accounts the belief counts for that an expert adds nothing."""
@@ -36,7 +36,7 @@ class Blend:
         """Set the weights that err least on judged rows, an account counting by the square root of its posts."""
         old = ~is_new
         every = np.ones(len(EXPERTS), np.bool_)
-        first = np.array([name in (KNOWN, KNOWN_LINE) for name in EXPERTS])
+        first = np.array([name in ON_KNOWN for name in EXPERTS])
         return cls(
             known=_weights(answers[old], residual[old], account[old], first, KNOWN),
             new=_weights(answers[is_new], residual[is_new], account[is_new], every, STRANGER),

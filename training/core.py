@@ -84,6 +84,7 @@ def lessons_of(examples: Examples, rows: Ints, inputs: Inputs) -> Lessons:
         known=np.flatnonzero(~inputs.is_new),
         strangers=np.flatnonzero(copied),
         account=np.tile(examples.account[rows], COPIES),
+        captions=inputs.captions,
     )
 
 

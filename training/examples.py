@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ import polars as pl
 from features.account import outcomes_known
 from features.build import chunks, feature_names, featurize
 from features.catalogue import CATALOGUE
-from features.columns import DEFAULT_SOURCE, Bools, Floats, Ints, Posts
+from features.columns import DEFAULT_SOURCE, Bools, Floats, Ints, Posts, Texts
 from features.errors import NotEnoughDataError
 from features.events import DAY_S
 from features.fitted import Fitted
@@ -104,12 +105,15 @@ class Inputs:
         The account's anchors, to which the estimators' residuals are added.
     is_new
         Whether no outcome of the account was known.
+    captions
+        What one of the estimators reads letter by letter.
     """
 
     matrix: Floats
     anchor: Floats
     engagement_anchor: Floats
     is_new: Bools
+    captions: Texts
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -122,6 +126,7 @@ class Inputs:
             anchor=np.concatenate([part.anchor for part in parts]),
             engagement_anchor=np.concatenate([part.engagement_anchor for part in parts]),
             is_new=np.concatenate([part.is_new for part in parts]),
+            captions=list(chain.from_iterable(part.captions for part in parts)),
         )
 
 
@@ -184,6 +189,7 @@ def read_inputs(rows: Rows, names: list[str], computed: Mapping[str, Floats] | N
         anchor=np.atleast_1d(rows.anchor),
         engagement_anchor=np.atleast_1d(rows.engagement_anchor),
         is_new=np.atleast_1d(outcomes_known(rows)) == 0,
+        captions=rows.posts.caption,
     )
 
 

@@ -1,7 +1,8 @@
 """Experts on what the outcome adds to its anchor: for accounts with known outcomes and for strangers.
 
-Each is a booster and a line. Learned together, copies of known accounts teach a booster who they are rather than what
-to expect of strangers, and strangers blunt what the history of the others says.
+Each has a booster and a line, and strangers a line on the letters of their captions, which says more of accounts than
+of their posts. Learned together, copies of known accounts teach a booster who they are rather than what to expect of
+strangers, and strangers blunt what the history of the others says.
 """
 
 from __future__ import annotations
@@ -12,37 +13,62 @@ from pathlib import Path
 
 import numpy as np
 
-from features.columns import Bools, Floats, Ints
+from features.columns import Bools, Floats, Ints, Texts
+from training.caption_line import CaptionLine
 from training.estimators import estimator, load_regressor, save_regressor
+from training.examples import Inputs
 from training.recipe import Recipe
 from training.regressor import Parameters, Regressor, Table
 
-KNOWN, KNOWN_LINE, STRANGER, STRANGER_LINE = "known", "known_line", "stranger", "stranger_line"
-EXPERTS = (KNOWN, KNOWN_LINE, STRANGER, STRANGER_LINE)
+KNOWN, KNOWN_LINE, STRANGER, STRANGER_LINE, STRANGER_CAPTION = (
+    "known",
+    "known_line",
+    "stranger",
+    "stranger_line",
+    "stranger_caption",
+)
+EXPERTS = (KNOWN, KNOWN_LINE, STRANGER, STRANGER_LINE, STRANGER_CAPTION)
 """The experts in the order of their answers; strangers are forecast by all, other accounts by the first two."""
+
+ON_KNOWN = (KNOWN, KNOWN_LINE)
+"""The experts that forecast accounts with known outcomes."""
 
 LINE_PARAMETERS: Parameters = {"alpha": 1_000.0}
 """A line is there to be shy where there are few rows; with many, this weighs nothing."""
 
 
+CAPTION_FILE = f"{STRANGER_CAPTION}.json"
+
+
 @dataclass(frozen=True, eq=False)
 class Experts:
-    """The fitted experts by name."""
+    """The fitted experts by name, that on captions apart, since it alone reads no columns."""
 
     members: Mapping[str, Regressor]
+    caption: CaptionLine
 
-    def answers(self, matrix: Floats, asked: Bools | None = None) -> Floats:
-        """Return what each expert says, shape (rows, experts); 0 for those that are not asked."""
+    def answers(self, inputs: Inputs, asked: Bools | None = None) -> Floats:
+        """Return what each expert says, shape (rows, experts); 0 for those that are not asked, or not there.
+
+        Those on strangers are asked about accounts without known outcomes alone.
+        """
         wanted = np.ones(len(EXPERTS), np.bool_) if asked is None else asked
-        answers = np.zeros((len(matrix), len(EXPERTS)))
+        answers = np.zeros((len(inputs), len(EXPERTS)))
+        new = np.flatnonzero(inputs.is_new)
         for column, name in enumerate(EXPERTS):
-            if wanted[column]:
-                answers[:, column] = self.members[name].predict(matrix)
+            if not wanted[column]:
+                continue
+            if name in ON_KNOWN and name in self.members:
+                answers[:, column] = self.members[name].predict(inputs.matrix)
+            elif name in self.members and len(new):
+                answers[new, column] = self.members[name].predict(inputs.matrix[new])
+            elif name == STRANGER_CAPTION and len(new):
+                answers[new, column] = self.caption.predict([inputs.captions[int(row)] for row in new])
         return answers
 
     def importance(self, weights: Floats) -> Floats:
         """Return each column's share of the explanation, experts counting by their weights."""
-        parts = [weight * self.members[name].importance() for weight, name in zip(weights, EXPERTS, strict=True)]
+        parts = [weights[EXPERTS.index(name)] * member.importance() for name, member in self.members.items()]
         total = np.sum(parts, axis=0)
         return np.asarray(total / (total.sum() or 1.0))
 
@@ -50,11 +76,13 @@ class Experts:
         """Write each expert as text."""
         for name, member in self.members.items():
             save_regressor(member, folder, name)
+        self.caption.save(folder / CAPTION_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Experts:
         """Read what `save` wrote."""
-        return cls({name: load_regressor(folder, name) for name in EXPERTS})
+        columns = (name for name in EXPERTS if name != STRANGER_CAPTION)
+        return cls({name: load_regressor(folder, name) for name in columns}, CaptionLine.load(folder / CAPTION_FILE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +95,8 @@ class Lessons:
         What each row's outcome adds to its anchor.
     known, strangers
         Which rows of the table are of accounts with known outcomes, and which are as if nobody knew the account.
-    account
-        Code of each row's account.
+    account, captions
+        Code of each row's account, and each row's caption.
     """
 
     table: Table
@@ -76,11 +104,13 @@ class Lessons:
     known: Ints
     strangers: Ints
     account: Ints
+    captions: Texts
 
 
 def fit_experts(recipe: Recipe, lessons: Lessons) -> Experts:
     """Fit every expert; the boosters by the recipe, but strangers by its estimator's defaults."""
-    return Experts({KNOWN: fit_known(recipe, lessons), **fit_others(recipe, lessons)})
+    others = fit_others(recipe, lessons)
+    return replace(others, members={KNOWN: fit_known(recipe, lessons), **others.members})
 
 
 def fit_known(recipe: Recipe, lessons: Lessons) -> Regressor:
@@ -88,8 +118,8 @@ def fit_known(recipe: Recipe, lessons: Lessons) -> Regressor:
     return fit_regressor(recipe, lessons.table, lessons.target, lessons.known)
 
 
-def fit_others(recipe: Recipe, lessons: Lessons) -> dict[str, Regressor]:
-    """Fit the experts that are the same whatever the recipe's parameters.
+def fit_others(recipe: Recipe, lessons: Lessons) -> Experts:
+    """Fit the experts that are the same whatever the recipe's parameters: all but that on known accounts.
 
     To strangers accounts matter more than posts: each weighs as much as the square root of its posts.
     """
@@ -97,11 +127,22 @@ def fit_others(recipe: Recipe, lessons: Lessons) -> dict[str, Regressor]:
     shy = _without_search(recipe)
     lines = _lines(recipe)
     weight = _by_account(lessons.account)
-    return {
-        KNOWN_LINE: fit_regressor(lines, table, target, known),
-        STRANGER: fit_regressor(shy, table, target, strangers, weight),
-        STRANGER_LINE: fit_regressor(lines, table, target, strangers, weight),
-    }
+    stranger_line = fit_regressor(lines, table, target, strangers, weight)
+    return Experts(
+        members={
+            KNOWN_LINE: fit_regressor(lines, table, target, known),
+            STRANGER: fit_regressor(shy, table, target, strangers, weight),
+            STRANGER_LINE: stranger_line,
+        },
+        caption=CaptionLine.empty() if recipe.estimator == "anchor" else _fit_caption(lessons, stranger_line, weight),
+    )
+
+
+def _fit_caption(lessons: Lessons, stranger_line: Regressor, weight: Floats) -> CaptionLine:
+    """Learn from captions what the strangers' line leaves."""
+    rows = lessons.strangers[np.isfinite(lessons.target[lessons.strangers])]
+    left = lessons.target[rows] - stranger_line.predict(lessons.table.matrix[rows])
+    return CaptionLine.fit([lessons.captions[row] for row in rows], left, weight[rows])
 
 
 def fit_regressor(recipe: Recipe, table: Table, target: Floats, rows: Ints, weight: Floats | None = None) -> Regressor:

@@ -182,7 +182,7 @@ def _judged(experts: Experts, examples: Examples, learned: int, rows: Ints, inpu
         account=examples.account[rows],
         outcome=examples.outcome[rows],
         is_new=inputs.is_new,
-        answers=experts.answers(inputs.matrix),
+        answers=experts.answers(inputs),
         residual=examples.outcome[rows] - inputs.anchor,
         engagement_error=np.full(len(rows), np.nan),
         spread=spread_columns(examples.names, inputs.matrix),

@@ -180,7 +180,7 @@ class PerformanceModel:
     def _primary(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return forecast and expected error of the primary count, in log1p."""
         blend = self.calibration.blend
-        answers = self.core.experts.answers(inputs.matrix, asked=blend.asked(inputs.is_new))
+        answers = self.core.experts.answers(inputs, asked=blend.asked(inputs.is_new))
         prediction = inputs.anchor + blend.residual(answers, inputs.is_new)
         return prediction, self.calibration.scale(spread_columns(self.names, inputs.matrix))
 

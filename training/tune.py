@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.columns import Bools, Floats, Ints
+from features.columns import Floats, Ints
 from features.errors import MissingExtraError
 from training.blend import Blend
 from training.core import fit_features, lessons_of, training_inputs
 from training.estimators import estimator
-from training.examples import Examples
+from training.examples import Examples, Inputs
 from training.experts import EXPERTS, KNOWN, Lessons, fit_known, fit_others
 from training.judging import judged_inputs
 from training.parallel import in_order
@@ -46,25 +46,24 @@ class Fold:
     ----------
     lessons
         What is learned from: the earlier rows and their copies.
-    matrix, residual, is_new, account
+    judged, residual, account
         What is judged on: the later rows, with the history of their day and with that of the fold's start.
     answers
         What the experts say of them that no trial changes; the other column is filled in by each.
     """
 
     lessons: Lessons
-    matrix: Floats
+    judged: Inputs
     residual: Floats
-    is_new: Bools
     account: Ints
     answers: Floats
 
     def error(self, recipe: Recipe) -> float:
         """Return the mean absolute error of a recipe, the experts weighed as they would be in a model."""
         answers = self.answers.copy()
-        answers[:, EXPERTS.index(KNOWN)] = fit_known(recipe, self.lessons).predict(self.matrix)
-        blend = Blend.fit(answers, self.residual, self.is_new, self.account)
-        return float(np.abs(self.residual - blend.residual(answers, self.is_new)).mean())
+        answers[:, EXPERTS.index(KNOWN)] = fit_known(recipe, self.lessons).predict(self.judged.matrix)
+        blend = Blend.fit(answers, self.residual, self.judged.is_new, self.account)
+        return float(np.abs(self.residual - blend.residual(answers, self.judged.is_new)).mean())
 
 
 @dataclass(frozen=True)
@@ -149,21 +148,13 @@ def prepare_folds(examples: Examples, rows: Ints, recipe: Recipe) -> list[Fold]:
         folds.append(
             Fold(
                 lessons=lessons,
-                matrix=judged.matrix,
+                judged=judged,
                 residual=np.tile(examples.outcome[later], 2) - judged.anchor,
-                is_new=judged.is_new,
                 account=np.tile(examples.account[later], 2),
-                answers=_unsearched_answers(recipe, lessons, judged.matrix),
+                answers=fit_others(recipe, lessons).answers(judged),
             )
         )
     return folds
-
-
-def _unsearched_answers(recipe: Recipe, lessons: Lessons, matrix: Floats) -> Floats:
-    answers = np.zeros((len(matrix), len(EXPERTS)))
-    for name, expert in fit_others(recipe, lessons).items():
-        answers[:, EXPERTS.index(name)] = expert.predict(matrix)
-    return answers
 
 
 def judge_recipe(recipe: Recipe, folds: list[Fold], trial: Trial | None = None) -> float:
