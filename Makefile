@@ -9,7 +9,7 @@ INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types imports pytest bench ui clean
+.PHONY: help demo test lint types imports pytest soak bench ui clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ imports: $(STAMP) ## Check which room imports which
 
 pytest: $(STAMP) ## Run the tests alone
 	$(BIN)/python -m pytest
+
+soak: $(STAMP) ## Kill and race real processes for minutes on end
+	$(BIN)/python -m pytest -m soak
 
 bench: $(STAMP) ## Measure speed and memory
 	$(BIN)/python benchmarks/run.py
