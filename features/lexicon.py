@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 import numpy as np
 
 from features.columns import Floats
 from features.lazy import Lazy
+
+_BLOCK = 128  # documents whose vectors lie in a processor's cache together
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,14 @@ class Lexicon:
 
         Each sum starts from 0 and is made in the order of the positions, whatever the other documents.
         """
-        starts: list[int] = []
-        columns: list[int] = []
-        for each in positions:
-            starts.append(len(columns))
-            columns += (0, *each)
-        return np.add.reduceat(self._zero_and_vectors.take(columns, axis=1), starts, axis=1)
+        blocks = (positions[start : start + _BLOCK] for start in range(0, len(positions), _BLOCK))
+        return np.concatenate([self._zero_and_vectors[:0], *map(self._sums, blocks)]).T
+
+    def _sums(self, positions: Sequence[Sequence[int]]) -> Floats:
+        """Return the sums of a few documents, one at least, as rows."""
+        rows = list(chain.from_iterable((0, *each) for each in positions))
+        starts = [0, *accumulate(len(each) + 1 for each in positions[:-1])]
+        return np.add.reduceat(self._zero_and_vectors.take(rows, axis=0), starts, axis=0)
 
     @Lazy
     def _positions(self) -> dict[str, int]:
@@ -47,4 +52,5 @@ class Lexicon:
 
     @Lazy
     def _zero_and_vectors(self) -> Floats:
-        return np.append(np.zeros((len(self.vectors), 1)), self.vectors, axis=1)
+        """0, and the vector of each word, as rows."""
+        return np.append(np.zeros((1, len(self.vectors))), self.vectors.T, axis=0)
