@@ -6,14 +6,16 @@ service share this one path.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import FAR_S, Column, Ints, choose
+from features.lazy import Lazy
 
 WINDOW = 20
 """The newest posts of an account that a feature looks at."""
@@ -62,7 +64,8 @@ class EventIndex:
     stamps
         Key and time of each event in one integer.
     first
-        Where each key's events start; the last entry, which the code -1 finds, is the start of nothing.
+        Where each key's events start, which is where those of the key before end; the last entry, which the code -1
+        finds, is the start of nothing.
     values
         What each event carries, by name. The last entry, which the position -1 finds, stands for no event: nan,
         or -1 in a column of codes.
@@ -79,7 +82,7 @@ class EventIndex:
         stamps = _stamps(keys[kept], times_s[kept])
         order = np.argsort(stamps, kind="stable")
         stamps = stamps[order]
-        first = np.append(stamps.searchsorted(_stamps(np.arange(size), -_REACH_S)), 0)
+        first = np.append(stamps.searchsorted(_stamps(np.arange(size + 1), -_REACH_S)), 0)
         sorted_values = {name: _with_none(column[kept][order]) for name, column in values.items()}
         return cls(stamps, first, sorted_values)
 
@@ -93,42 +96,63 @@ class EventIndex:
 
     def before(self, keys: Column, times_s: Column) -> Earlier:
         """Look back from each time, which is not included itself."""
-        return Earlier(self.first[keys], self.stamps.searchsorted(_stamps(keys, times_s)))
+        first = self._views[1] if isinstance(keys, int) else self.first
+        return Earlier(first[keys], self._found(keys, _stamps(keys, times_s)))
 
     def within(self, keys: Column, times_s: Column, days: Sequence[int]) -> list[Column]:
         """Count the events before each time for each number of days to look back."""
         stamps = _stamps(keys, times_s)
-        stop = self.stamps.searchsorted(stamps)
-        return [stop - self.stamps.searchsorted(stamps - each * DAY_S) for each in days]
+        stop = self._found(keys, stamps)
+        return [stop - self._found(keys, stamps - each * DAY_S) for each in days]
 
     def windows(self, name: str, events: Ints, size: int = WINDOW) -> NDArray[Any]:
         """Return what each event, -1 for none, and those before it carry, newest first: shape (size, events)."""
-        first = np.append(self.first[self.keys], 0)[events]
         positions = events - _NEWEST_FIRST[:size]
-        return self.values[name][np.where(positions >= first, positions, -1)]
+        return self.values[name][np.where(positions >= self._oldest[events], positions, -1)]
 
     def reachable(self, time_s: int, size: int = WINDOW) -> Ints:
         """Return the positions of the events that windows of a size can hold which end at `time_s` or later."""
-        keys = np.arange(len(self.first) - 1)
+        keys = np.arange(len(self.first) - 2)
         stop = self.before(keys, np.full(len(keys), time_s)).stop
         return np.flatnonzero(np.arange(len(self)) >= stop[self.keys] - size)
 
+    def _found(self, keys: Column, stamps: Column) -> Column:
+        """Return the position of the first event of each key that is at its stamp or later."""
+        if not isinstance(keys, int):
+            return self.stamps.searchsorted(stamps)
+        of_all, first = self._views
+        return bisect_left(of_all, stamps, first[keys], first[keys + 1])
 
-@dataclass(frozen=True)
-class Earlier:
+    @Lazy
+    def _views(self) -> tuple[memoryview, memoryview]:
+        """`stamps` and `first` for a single key: reading plain integers from them takes a fraction of the time."""
+        return memoryview(self.stamps), memoryview(self.first)  # type: ignore[arg-type]
+
+    @Lazy
+    def _oldest(self) -> Ints:
+        """The position of the oldest event of each event's key, and 0 for no event at the end."""
+        return np.append(self.first[self.keys], 0)
+
+
+class Earlier(NamedTuple):
     """The events of each post's key before it: those from position `start` up to `stop`, oldest first."""
 
     start: Column
     stop: Column
 
     @property
-    def count(self) -> Column:
+    def size(self) -> Column:
         """How many there are."""
         return self.stop - self.start
 
     def position(self, nth: int) -> Column:
         """Return the position of the `nth` newest event, -1 where there is none."""
-        return choose(self.count >= nth, self.stop - nth, -1)
+        return choose(self.size >= nth, self.stop - nth, -1)
+
+
+def paired(first: Column, second: Column, seconds: int) -> Column:
+    """Return one code for a code and another below `seconds`, -1 where either is."""
+    return choose((first < 0) | (second < 0), _UNKNOWN, first * seconds + second)
 
 
 def _stamps(keys: Column, times_s: Column) -> Column:

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from features.captions import hashtags_of
-from features.columns import Ints, Posts
-from features.events import DAY_S, LONG_WINDOW, EventIndex, Keys
+from features.columns import Column, Floats, Ints, Posts
+from features.events import DAY_S, LONG_WINDOW, EventIndex, Keys, paired
 from features.lazy import Lazy
 from features.records import Likeness, Record, Standing
 
@@ -96,19 +96,22 @@ class History:
         return self._by_account[0]
 
     @property
-    def account_populations(self) -> Keys:
-        """Codes of the pairs of account and population."""
+    def populations(self) -> Keys:
+        """Codes of the populations, in the order of their names."""
         return self._by_population[0]
 
     @property
-    def account_media(self) -> Keys:
-        """Codes of the pairs of a code of `account_populations` and a media type."""
+    def media_types(self) -> Keys:
+        """Codes of the media types."""
         return self._by_media[0]
 
-    @Lazy
-    def populations(self) -> Keys:
-        """Codes of the populations, in the order of their names."""
-        return Keys(sorted(self.table["population"].unique()))
+    def within_population(self, account: Column, population: Column) -> Column:
+        """Return the code, by which `outcomes` are held, of accounts within populations."""
+        return paired(account, population, len(self.populations))
+
+    def within_media(self, account_population: Column, media_type: Column) -> Column:
+        """Return the code, by which `media_outcomes` are held, of a `within_population` within media types."""
+        return paired(account_population, media_type, len(self.media_types))
 
     @Lazy
     def posts(self) -> EventIndex:
@@ -120,17 +123,18 @@ class History:
     @Lazy
     def outcomes(self) -> EventIndex:
         """The outcomes of each account within each population by the time from which they are known."""
-        return self._index_outcomes(*self._by_population)
+        return self._index_outcomes(self._within_population, len(self.accounts) * len(self.populations))
 
     @Lazy
     def any_outcomes(self) -> EventIndex:
         """The outcomes of each account in whatever population."""
-        return self._index_outcomes(*self._by_account)
+        return self._index_outcomes(self._by_account[1], len(self.accounts))
 
     @Lazy
     def media_outcomes(self) -> EventIndex:
         """The outcomes of each account within each population and media type."""
-        return self._index_outcomes(*self._by_media)
+        codes = self.within_media(self._within_population, self._by_media[1])
+        return self._index_outcomes(codes, len(self.accounts) * len(self.populations) * len(self.media_types))
 
     @property
     def sound_names(self) -> Keys:
@@ -153,19 +157,19 @@ class History:
         return self._hashtags[1]
 
     @Lazy
-    def records(self) -> Record:
-        """The track record as of each of `outcomes`."""
-        return Record.of(self.outcomes)
+    def records(self) -> Floats:
+        """The `Record` as of each of `outcomes`, the last row that of none."""
+        return Record.table(self.outcomes)
 
     @Lazy
-    def likenesses(self) -> Likeness:
-        """What an account's posts of one media type amount to, as of each of `media_outcomes`."""
-        return Likeness.of(self.media_outcomes)
+    def likenesses(self) -> Floats:
+        """The `Likeness` as of each of `media_outcomes`, the last row that of none."""
+        return Likeness.table(self.media_outcomes)
 
     @Lazy
-    def standings(self) -> Standing:
-        """The standing as of each of `any_outcomes`."""
-        return Standing.of(self.any_outcomes, len(self.populations))
+    def standings(self) -> Floats:
+        """Total and counts of the `Standing` as of each of `any_outcomes`, the last row that of none."""
+        return Standing.table(self.any_outcomes, len(self.populations))
 
     def save(self, path: Path) -> None:
         """Write the table as parquet, the same bytes for the same rows."""
@@ -188,38 +192,42 @@ class History:
 
     @Lazy
     def _by_account(self) -> tuple[Keys, Ints]:
-        return _coded(self.table, "account_id")
+        return _coded(self.table["account_id"])
 
     @Lazy
     def _by_population(self) -> tuple[Keys, Ints]:
-        return _coded(self.table, "account_id", "population")
+        return _coded(self.table["population"], sorted(self.table["population"].unique()))
 
     @Lazy
     def _by_media(self) -> tuple[Keys, Ints]:
-        pairs = pl.Series("pair", self._by_population[1])
-        return _coded(self.table.select("media_type").with_columns(pairs), "pair", "media_type")
+        return _coded(self.table["media_type"])
+
+    @Lazy
+    def _within_population(self) -> Ints:
+        codes: Ints = self.within_population(self._by_account[1], self._by_population[1])
+        return codes
 
     @Lazy
     def _sounds(self) -> tuple[Keys, EventIndex]:
-        return _index_uses(self.table.select("published_s", "sound_id"), "sound_id")
+        return _index_uses(self.table["published_s"], self.table["sound_id"])
 
     @Lazy
     def _hashtags(self) -> tuple[Keys, EventIndex]:
-        uses = self.table.select("published_s", pl.col("hashtags").str.split(" "))
-        return _index_uses(uses.explode("hashtags"), "hashtags")
+        uses = self.table.select("published_s", pl.col("hashtags").str.split(" ")).explode("hashtags")
+        return _index_uses(uses["published_s"], uses["hashtags"])
 
-    def _index_outcomes(self, keys: Keys, codes: Ints) -> EventIndex:
+    def _index_outcomes(self, codes: Ints, size: int) -> EventIndex:
         """Index the posts that have an outcome by the time from which it is known."""
         known = (self.table["known_s"].is_not_null() & self.table["outcome"].is_not_null()).to_numpy()
         return EventIndex.build(
             np.where(known, codes, -1),
             self.table["known_s"].fill_null(0).to_numpy(),
-            len(keys),
+            size,
             row=np.arange(len(codes)),
             outcome=self.table["outcome"].to_numpy(),
             engagement=self.table["engagement"].to_numpy(),
             published_s=self.table["published_s"].cast(pl.Float64).to_numpy(),
-            population=self.table["population"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+            population=self._by_population[1],
         )
 
 
@@ -242,18 +250,16 @@ def post_table(posts: Posts, populations: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def _index_uses(uses: pl.DataFrame, column: str) -> tuple[Keys, EventIndex]:
+def _index_uses(published_s: pl.Series, names: pl.Series) -> tuple[Keys, EventIndex]:
     """Index the uses of sounds or hashtags by the time of publication."""
-    used = uses.drop_nulls(column)
-    keys, codes = _coded(used, column)
-    return keys, EventIndex.build(codes, used["published_s"].to_numpy(), len(keys))
+    used = names.is_not_null()
+    keys, codes = _coded(names.filter(used))
+    return keys, EventIndex.build(codes, published_s.filter(used).to_numpy(), len(keys))
 
 
-def _coded(table: pl.DataFrame, *columns: str) -> tuple[Keys, Ints]:
-    """Return the distinct values of a column, or of several as tuples, and the code of each row."""
-    distinct = table.select(columns).unique(maintain_order=True)
-    names = distinct.rows() if len(columns) > 1 else distinct[columns[0]].to_list()
-    codes = table.select(columns).join(
-        distinct.with_row_index("code"), on=columns, how="left", nulls_equal=True, maintain_order="left"
-    )["code"]
-    return Keys(names), codes.cast(pl.Int64).to_numpy()
+def _coded(column: pl.Series, names: Sequence[object] | None = None) -> tuple[Keys, Ints]:
+    """Return the distinct values of a column, in order of first appearance unless given, and the code of each row."""
+    keys = Keys(column.unique(maintain_order=True) if names is None else names)
+    codes = pl.DataFrame({"name": pl.Series(keys.names, dtype=column.dtype)}).with_row_index("code")
+    found = column.to_frame("name").join(codes, on="name", how="left", nulls_equal=True, maintain_order="left")
+    return keys, found["code"].cast(pl.Int64).to_numpy()

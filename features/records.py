@@ -25,14 +25,13 @@ SLOPE_LEAST = 10
 
 _SLOPE_RIDGE = 3 * 30.0**2  # days squared: posts of one week tell little of a year
 _YEAR_DAYS = 365.0
-_BLOCK = 10_000  # windows held in memory at once
+_BLOCK = 2_000  # windows in memory at once: few enough to stay near the processor
 
 
 class Record(NamedTuple):
     """What the newest log outcomes of an account within a population amount to.
 
-    They are a `WINDOW` of them at most, and more for the long mean and the slope, which is in log per year. As of
-    the events of an index these are arrays whose last entry is that of no event.
+    They are a `WINDOW` of them at most, and more for the long mean and the slope, which is in log per year.
     """
 
     known: Column
@@ -50,10 +49,9 @@ class Record(NamedTuple):
     slope: Column
 
     @classmethod
-    def of(cls, outcomes: EventIndex) -> Record:
-        """Work out the record as of each event."""
-        parts = [cls._of_block(outcomes, events) for events in _blocks(outcomes)]
-        return cls(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    def table(cls, outcomes: EventIndex) -> Floats:
+        """Work out the record as of each event: a row each, the last one that of no event."""
+        return np.concatenate([np.transpose(cls._of_block(outcomes, events)) for events in _blocks(outcomes)])
 
     @classmethod
     def _of_block(cls, outcomes: EventIndex, events: Ints) -> Record:
@@ -79,10 +77,6 @@ class Record(NamedTuple):
             slope=_slope(published_s / DAY_S, long[:SLOPE_WINDOW]),
         )
 
-    def at(self, events: Column) -> Record:
-        """Return the record as of the given events, -1 for none."""
-        return Record(*[values[events] for values in self])
-
 
 class Likeness(NamedTuple):
     """What the newest log outcomes of an account's posts of one kind amount to, a `WINDOW` of them at most."""
@@ -91,14 +85,10 @@ class Likeness(NamedTuple):
     total: Column
 
     @classmethod
-    def of(cls, outcomes: EventIndex) -> Likeness:
-        """Work out what they amount to as of each event, the last entry that of no event."""
-        parts = [outcomes.windows("outcome", events) for events in _blocks(outcomes)]
-        return cls(np.concatenate([*map(_count, parts)]), np.concatenate([*map(_total, parts)]))
-
-    def at(self, events: Column) -> Likeness:
-        """Return it as of the given events, -1 for none."""
-        return Likeness(self.known[events], self.total[events])
+    def table(cls, outcomes: EventIndex) -> Floats:
+        """Work out what they amount to as of each event: a row each, the last one that of no event."""
+        windows = (outcomes.windows("outcome", events) for events in _blocks(outcomes))
+        return np.concatenate([np.transpose(cls(_count(window), _total(window))) for window in windows])
 
 
 class Standing(NamedTuple):
@@ -113,27 +103,25 @@ class Standing(NamedTuple):
         How many of them belong to each population.
     """
 
-    total: Floats
-    counts: tuple[Floats, ...]
+    total: Column
+    counts: Sequence[Column]
 
-    @classmethod
-    def of(cls, outcomes: EventIndex, populations: int) -> Standing:
-        """Work out the standing as of each event, the last entry that of no event."""
-        total = np.empty(len(outcomes) + 1)
-        counts = np.empty((populations, len(outcomes) + 1))
+    @staticmethod
+    def table(outcomes: EventIndex, populations: int) -> Floats:
+        """Work out total and counts as of each event: a row each, the last one that of no event."""
+        table = np.empty((len(outcomes) + 1, 1 + populations))
         for events in _blocks(outcomes):
-            total[events] = _total(outcomes.windows("outcome", events))
             population = outcomes.windows("population", events)
+            table[events, 0] = _total(outcomes.windows("outcome", events))
             for code in range(populations):
-                counts[code, events] = np.count_nonzero(population == code, axis=0)
-        return cls(total, tuple(counts))
+                table[events, 1 + code] = np.count_nonzero(population == code, axis=0)
+        return table
 
-    def above(self, levels: Sequence[float], events: Column) -> Column:
+    def above(self, levels: Sequence[float]) -> Column:
         """Return the mean distance of the outcomes from the levels of their populations; nan without outcomes."""
-        counts = [count[events] for count in self.counts]
-        known = sum(counts)
-        expected = sum(level * count for level, count in zip(levels, counts, strict=True))
-        return (self.total[events] - expected) / choose(known > 0, known, np.nan)
+        known = sum(self.counts)
+        expected = sum(level * count for level, count in zip(levels, self.counts, strict=True))
+        return (self.total - expected) / choose(known > 0, known, np.nan)
 
 
 def _blocks(outcomes: EventIndex) -> list[Ints]:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.captions import Captions
-from features.columns import Column, Ints, Posts
+from features.columns import Column, Floats, Ints, Posts
 from features.events import Earlier, Keys
 from features.fitted import Fitted
 from features.history import MOMENTUM_DAYS, History
 from features.lazy import Lazy
 from features.prior import shrunken
-from features.records import Likeness, Record
+from features.records import Likeness, Record, Standing
 from features.zones import local_offsets_s
 
 TEMPO_DAYS = (1, 7)
@@ -53,6 +53,10 @@ class Rows:
             return column
         return column[..., 0].tolist() if isinstance(column, np.ndarray) else column[0]
 
+    def looked_up(self, table: Floats, rows: Column) -> list[Column]:
+        """Return what each column of a table says in the given rows, one for each post."""
+        return table[rows].tolist() if self.alone else [*table[rows].T]
+
     def codes(self, keys: Keys, names: Sequence[object]) -> Column:
         """Return the code of each post's name."""
         return keys.code(names[0]) if self.alone else keys.codes(names)
@@ -61,6 +65,11 @@ class Rows:
     def published_s(self) -> Column:
         """Publication, in seconds since 1970-01-01 UTC."""
         return self.each(self.posts.published_s)
+
+    @Lazy
+    def until_s(self) -> Column:
+        """The time up to which outcomes are known, in seconds."""
+        return self.each(self.known_until_s)
 
     @Lazy
     def local_s(self) -> Column:
@@ -90,32 +99,38 @@ class Rows:
 
     @Lazy
     def account_population(self) -> Column:
-        """Code of the account within the post's population, -1 where the history holds no post of it."""
-        pairs = list(zip(self.posts.account, self.populations, strict=True))
-        return self.codes(self.history.account_populations, pairs)
+        """Code of the account within the post's population, -1 where the history holds neither."""
+        population = self.codes(self.history.populations, self.populations)
+        return self.history.within_population(self.account, population)
 
     @Lazy
     def outcomes(self) -> Earlier:
         """The account's known outcomes within the post's population."""
-        return self.history.outcomes.before(self.account_population, self.each(self.known_until_s))
+        return self.history.outcomes.before(self.account_population, self.until_s)
 
     @Lazy
     def record(self) -> Record:
         """The track record that `outcomes` amount to."""
-        return self.history.records.at(self.outcomes.position(1))
+        return Record(*self.looked_up(self.history.records, self.outcomes.position(1)))
 
     @Lazy
     def likeness(self) -> Likeness:
         """What the account's known outcomes within population and media type amount to."""
-        pairs = [self.account_population] if self.alone else self.account_population.tolist()
-        codes = self.codes(self.history.account_media, list(zip(pairs, self.posts.media_type, strict=True)))
-        events = self.history.media_outcomes.before(codes, self.each(self.known_until_s)).position(1)
-        return self.history.likenesses.at(events)
+        media_type = self.codes(self.history.media_types, self.posts.media_type)
+        codes = self.history.within_media(self.account_population, media_type)
+        events = self.history.media_outcomes.before(codes, self.until_s).position(1)
+        return Likeness(*self.looked_up(self.history.likenesses, events))
+
+    @Lazy
+    def standing(self) -> Standing:
+        """What the account's known outcomes in whatever population amount to."""
+        total, *counts = self.looked_up(self.history.standings, self.latest_outcome)
+        return Standing(total, counts)
 
     @Lazy
     def latest_outcome(self) -> Column:
         """Position among `History.any_outcomes` of the account's latest one in whatever population, -1 for none."""
-        return self.history.any_outcomes.before(self.account, self.each(self.known_until_s)).position(1)
+        return self.history.any_outcomes.before(self.account, self.until_s).position(1)
 
     @Lazy
     def prior(self) -> Column:
@@ -145,7 +160,7 @@ class Rows:
         codes = self.codes(self.history.sound_names, self.posts.sound)
         uses = self.history.sounds.within(codes, self.published_s, MOMENTUM_DAYS)
         if self.alone:
-            return [np.nan if self.posts.sound[0] is None else int(each) for each in uses]
+            return [np.nan if self.posts.sound[0] is None else each for each in uses]
         silent = [sound is None for sound in self.posts.sound]
         return [np.where(silent, np.nan, each) for each in uses]
 
@@ -168,12 +183,11 @@ class Rows:
         return [self.captions.where_known(np.maximum.reduceat(each, starts)) for each in uses]
 
     def _hashtag_uses_alone(self) -> list[Column]:
-        """Return `hashtag_uses` of the post that stands alone, without arrays unless a hashtag was used before."""
-        codes = [code for code in map(self.history.hashtag_names.code, self.captions.hashtags[0]) if code >= 0]
-        if not codes:
-            return [np.nan if self.posts.caption[0] is None else 0] * len(MOMENTUM_DAYS)
-        uses = self.history.hashtags.within(np.array(codes), self.published_s, MOMENTUM_DAYS)
-        return [max(each.tolist()) for each in uses]
+        """Return `hashtag_uses` of the post that stands alone."""
+        code, within = self.history.hashtag_names.code, self.history.hashtags.within
+        names = (None, *self.captions.hashtags[0])  # None was never used
+        uses = [within(code(name), self.published_s, MOMENTUM_DAYS) for name in names]
+        return [np.nan if self.posts.caption[0] is None else max(each) for each in zip(*uses, strict=True)]
 
     @Lazy
     def captions(self) -> Captions:

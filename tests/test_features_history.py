@@ -195,7 +195,7 @@ def test_an_index_finds_what_a_search_through_every_event_finds(events: list[tup
     earlier = index.before(asked, np.full(6, now * DAY_S))
     for place, key in enumerate(asked.tolist()):
         days = sorted(day for other, day in events if other == key >= 0 and day < now)
-        assert earlier.count[place] == len(days)
+        assert earlier.size[place] == len(days)
         assert index.within(asked, np.full(6, now * DAY_S), [7])[0][place] == sum(day >= now - 7 for day in days)
         third = index.values["day"][earlier.position(3)[place]]
         assert third == days[-3] if len(days) > 2 else np.isnan(third)
@@ -205,7 +205,7 @@ def test_times_at_the_ends_of_what_can_be_held_stay_with_their_key() -> None:
     times = np.array([-FAR_S, FAR_S, -FAR_S, FAR_S])
     index = EventIndex.build(np.array([0, 0, 1, 1]), times, 2)
     asked = np.array([0, 0, 1, 1, -1]), np.append(times, FAR_S)
-    assert index.before(*asked).count.tolist() == [0, 1, 0, 1, 0]
+    assert index.before(*asked).size.tolist() == [0, 1, 0, 1, 0]
     assert [count.tolist() for count in index.within(*asked, [30, 60])] == [[0] * 5] * 2
 
 
