@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import repeat
+from struct import Struct
 
 from features.captions import Captions
 from features.columns import Texts
@@ -51,6 +53,7 @@ LANGUAGES: tuple[str, ...] = (*_COMMON_WORDS, *_SCRIPTS)
 _CODES = {language: code for code, language in enumerate(LANGUAGES)}
 _UNKNOWN = float("nan")
 _VOTES = 60  # of each common word, which as many as six languages can share evenly
+_COUNT = Struct(f"<{len(_COMMON_WORDS)}I")  # the votes of each language
 
 
 def language_codes(stated: Texts, captions: Captions) -> list[float]:
@@ -76,12 +79,11 @@ def guessed_code(folded: str, words: list[str]) -> float:
         for language, script in _SCRIPTS.items():
             if len(script.findall(folded)) > least:
                 return _CODES[language]
-    votes = [0] * len(_COMMON_WORDS)
-    for ballot in filter(None, map(_ballots().get, words)):
-        for code, share in ballot:
-            votes[code] += share
-    most = max(votes)
-    return votes.index(most) if most else _UNKNOWN
+    total = sum(map(_ballots().get, words, repeat(0)))
+    if not total:
+        return _UNKNOWN
+    votes = _COUNT.unpack(total.to_bytes(_COUNT.size, "little"))
+    return votes.index(max(votes))
 
 
 def _code_of(language: str) -> float:
@@ -89,10 +91,10 @@ def _code_of(language: str) -> float:
 
 
 @cache
-def _ballots() -> dict[str, list[tuple[int, int]]]:
-    """Return for each common word the codes of the languages that have it, and the votes that each gets."""
+def _ballots() -> dict[str, int]:
+    """Return the votes of each common word: 32 bits of one integer for each language, so that they add up as one."""
     owners: dict[str, list[int]] = {}
     for language, words in _COMMON_WORDS.items():
         for word in words.split():
             owners.setdefault(word, []).append(_CODES[language])
-    return {word: [(code, _VOTES // len(codes)) for code in codes] for word, codes in owners.items()}
+    return {word: sum(_VOTES // len(codes) << 32 * code for code in codes) for word, codes in owners.items()}
