@@ -110,8 +110,7 @@ class Captions:
     @Lazy
     def hashtags(self) -> list[list[str]]:
         """The distinct hashtags of each caption in lower case, in their order; none where it is unknown."""
-        found = (_HASHTAG.findall(text) if "#" in text else [] for text in self.folded)
-        return [list(dict.fromkeys(tags))[:MAX_HASHTAGS] for tags in found]
+        return [[*dict.fromkeys(_HASHTAG.findall(text))][:MAX_HASHTAGS] if "#" in text else [] for text in self.folded]
 
     @Lazy
     def _read(self) -> list[str]:
@@ -132,8 +131,9 @@ def in_parts(texts: Texts) -> Iterator[Captions]:
 
 def hashtags_of(texts: Texts) -> list[str | None]:
     """Return the distinct hashtags of each of however many captions, separated by spaces; None without one."""
-    each = chain.from_iterable(captions.hashtags for captions in in_parts(texts))
-    return [" ".join(hashtags) or None for hashtags in each]
+    signed = [text for text in texts if text and "#" in text]
+    found = chain.from_iterable(captions.hashtags for captions in in_parts(signed))
+    return [" ".join(next(found)) or None if text and "#" in text else None for text in texts]
 
 
 @cache
