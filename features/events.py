@@ -106,9 +106,14 @@ class EventIndex:
         return [stop - self._found(keys, stamps - each * DAY_S) for each in days]
 
     def windows(self, name: str, events: Ints, size: int = WINDOW) -> NDArray[Any]:
-        """Return what each event, -1 for none, and those before it carry, newest first: shape (size, events)."""
-        positions = events - _NEWEST_FIRST[:size]
-        return self.values[name][np.where(positions >= self._oldest[events], positions, -1)]
+        """Return what each event, -1 for none, and those before it carry, newest first: shape (size, events).
+
+        There are fewer rows where no event has so many before it, but one at least.
+        """
+        oldest = self._oldest[events]
+        most = max(1, 1 + int((events - oldest).max()))
+        positions = events - _NEWEST_FIRST[: min(size, most)]
+        return self.values[name][np.where(positions >= oldest, positions, -1)]
 
     def reachable(self, time_s: int, size: int = WINDOW) -> Ints:
         """Return the positions of the events that windows of a size can hold which end at `time_s` or later."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from features.columns import Column, Floats, Ints, choose
-from features.events import DAY_S, LONG_WINDOW, EventIndex
+from features.events import DAY_S, LONG_WINDOW, WINDOW, EventIndex
 
 FEW = 5
 """The newest outcomes that recent form is judged by."""
@@ -59,7 +59,7 @@ class Record(NamedTuple):
         long = outcomes.windows("outcome", events, LONG_WINDOW)
         published_s = outcomes.windows("published_s", events, SLOPE_WINDOW)
         engagement = outcomes.windows("engagement", events)
-        outcome = long[: len(engagement)]
+        outcome = long[:WINDOW]
         few, others = outcome[:FEW], outcome[FEW:]
         return cls(
             known=_count(outcome),
