@@ -68,10 +68,11 @@ def test_a_row_is_blended_alone_as_among_others(row: int) -> None:
     assert blend.residual(answers[row : row + 1], is_new[row : row + 1])[0] == together[row]
 
 
-def test_only_experts_that_count_for_some_row_are_asked() -> None:
+def test_only_experts_that_count_for_a_row_are_asked_about_it() -> None:
     blend = Blend((0.5, 0.0, 0.0, 0.0, 0.0), (0.0, 0.2, 0.5, 0.0, 0.0))
-    assert blend.asked(np.array([False, False])).tolist() == [True, False, False, False, False]
-    assert blend.asked(np.array([False, True])).tolist() == [True, True, True, False, False]
+    known, new = blend.asked(np.array([False, True])).tolist()
+    assert known == [True, False, False, False, False]
+    assert new == [False, True, True, False, False]
     assert blend.mean.tolist() == [0.25, 0.1, 0.25, 0.0, 0.0]
 
 

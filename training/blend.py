@@ -47,8 +47,8 @@ class Blend:
         return np.asarray(np.where(is_new[:, None], self.new, self.known))
 
     def asked(self, is_new: Bools) -> Bools:
-        """Return which experts count for any of the rows."""
-        return np.asarray(self.weights(is_new).any(axis=0))
+        """Return which experts count for each row, shape (rows, experts)."""
+        return self.weights(is_new) > 0
 
     def residual(self, answers: Floats, is_new: Bools) -> Floats:
         """Return what the experts together add to the anchor."""

@@ -48,22 +48,20 @@ class Experts:
     caption: CaptionLine
 
     def answers(self, inputs: Inputs, asked: Bools | None = None) -> Floats:
-        """Return what each expert says, shape (rows, experts); 0 for those that are not asked, or not there.
+        """Return what each expert says, shape (rows, experts); 0 of rows that it is not asked about, or if it is not there.
 
         Those on strangers are asked about accounts without known outcomes alone.
         """
-        wanted = np.ones(len(EXPERTS), np.bool_) if asked is None else asked
         answers = np.zeros((len(inputs), len(EXPERTS)))
-        new = np.flatnonzero(inputs.is_new)
+        wanted = inputs.is_new[:, None] | np.isin(EXPERTS, ON_KNOWN)
+        if asked is not None:
+            wanted &= asked
         for column, name in enumerate(EXPERTS):
-            if not wanted[column]:
-                continue
-            if name in ON_KNOWN and name in self.members:
-                answers[:, column] = self.members[name].predict(inputs.matrix)
-            elif name in self.members and len(new):
-                answers[new, column] = self.members[name].predict(inputs.matrix[new])
-            elif name == STRANGER_CAPTION and len(new):
-                answers[new, column] = self.caption.predict([inputs.captions[int(row)] for row in new])
+            rows = np.flatnonzero(wanted[:, column])
+            if len(rows) and name == STRANGER_CAPTION:
+                answers[rows, column] = self.caption.predict([inputs.captions[int(row)] for row in rows])
+            elif len(rows) and name in self.members:
+                answers[rows, column] = self.members[name].predict(inputs.matrix[rows])
         return answers
 
     def importance(self, weights: Floats) -> Floats:
