@@ -28,7 +28,7 @@ CATEGORICAL = ("caption_language", "media_type", "form", "population")
 FEATURES_VERSION = 1
 """Raised whenever a feature comes to mean something else under its old name: older models are then refused."""
 
-CHUNK = 20_000
+CHUNK = 10_000
 """Posts whose features are computed at once, which bounds memory."""
 
 

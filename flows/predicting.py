@@ -58,7 +58,8 @@ def _forecast(settings: Settings, platform: Platform, posts: pl.DataFrame, histo
     production = champion(settings, name)
     bundle = open_bundle(settings.bundles_dir / production.sha256, production.sha256)
     model = load_model(bundle.folder, bundle.meta)
-    answer = model.predict(posts, _history(settings, platform) if history == "store" else None)
+    known = _history(settings, platform) if history == "store" else None
+    answer = model.predict(posts, known, settings.threads)
     return answer.with_columns(posts["row"], platform=pl.lit(str(platform)), model_version=pl.lit(production.semver))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from training.estimators import load_regressor, save_regressor
 from training.examples import Inputs, read_inputs
 from training.experts import Experts
 from training.judging import spread_columns
+from training.parallel import in_order
 
 FAMILY = "performance"
 
@@ -73,13 +75,15 @@ class PerformanceModel:
     history: History
     folds: tuple[FoldScore, ...]
 
-    def predict(self, frame: pl.DataFrame, history: History | None = None) -> pl.DataFrame:
+    def predict(self, frame: pl.DataFrame, history: History | None = None, threads: int = 1) -> pl.DataFrame:
         """Forecast posts in the import format, outcomes not needed.
 
         Parameters
         ----------
         history
             What is known of earlier posts; the model's own snapshot unless given.
+        threads
+            Chunks of posts that are forecast side by side; they change no forecast.
 
         Returns
         -------
@@ -93,11 +97,12 @@ class PerformanceModel:
             raise SchemaError(f"this model forecasts {self.platform}; give it no posts of {posts.platform}")
         names = populations(posts)
         context = (self.history if history is None else history).joined(posts, names)
-        parts = [
-            self.forecast(self._inputs(posts.slice(cut.start, cut.stop), names[cut], context), names[cut])
-            for cut in chunks(len(posts))
-        ]
-        return _answer(posts, parts)
+
+        def part(cut: slice) -> Forecast:
+            return self.forecast(self._inputs(posts.slice(cut.start, cut.stop), names[cut], context), names[cut])
+
+        calls = [partial(part, cut) for cut in chunks(len(posts))]
+        return _answer(posts, [*in_order(calls, threads)])
 
     def forecast(self, inputs: Inputs, names: list[str]) -> Forecast:
         """Forecast from inputs; `names` are the posts' populations."""

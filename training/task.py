@@ -22,7 +22,7 @@ from training.split import Split
 class Model(Protocol):
     """A fitted model, which answers posts and is saved as data."""
 
-    def predict(self, frame: pl.DataFrame, history: History | None = None) -> pl.DataFrame:
+    def predict(self, frame: pl.DataFrame, history: History | None = None, threads: int = 1) -> pl.DataFrame:
         """Forecast posts in the import format, one row for each in the same order."""
 
     def save(self, folder: Path) -> dict[str, Any]:
