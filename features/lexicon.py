@@ -37,14 +37,13 @@ class Lexicon:
 
         Each sum starts from 0 and is made in the order of the positions, whatever the other documents.
         """
-        blocks = (positions[start : start + _BLOCK] for start in range(0, len(positions), _BLOCK))
-        return np.concatenate([self._zero_and_vectors[:0], *map(self._sums, blocks)]).T
-
-    def _sums(self, positions: Sequence[Sequence[int]]) -> Floats:
-        """Return the sums of a few documents, one at least, as rows."""
-        rows = list(chain.from_iterable((0, *each) for each in positions))
-        starts = [0, *accumulate(len(each) + 1 for each in positions[:-1])]
-        return np.add.reduceat(self._zero_and_vectors.take(rows, axis=0), starts, axis=0)
+        sums = np.empty((len(positions), len(self.vectors)))
+        for start in range(0, len(positions), _BLOCK):
+            block = [(0, *each) for each in positions[start : start + _BLOCK]]
+            vectors = self._zero_and_vectors.take(list(chain.from_iterable(block)), axis=0)
+            firsts = [0, *accumulate(map(len, block[:-1]))]
+            np.add.reduceat(vectors, firsts, axis=0, out=sums[start : start + _BLOCK])
+        return sums.T
 
     @Lazy
     def _positions(self) -> dict[str, int]:
@@ -52,5 +51,5 @@ class Lexicon:
 
     @Lazy
     def _zero_and_vectors(self) -> Floats:
-        """0, and the vector of each word, as rows."""
-        return np.append(np.zeros((1, len(self.vectors))), self.vectors.T, axis=0)
+        """0, and the vector of each word in one piece, as rows."""
+        return np.ascontiguousarray(np.append(np.zeros((len(self.vectors), 1)), self.vectors, axis=1).T)
