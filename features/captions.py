@@ -30,6 +30,7 @@ PART = 20_000
 """Captions that are taken apart at once."""
 
 _HASHTAG = re.compile("#([^ #']+)")
+_LOOSE_APOSTROPHE = re.compile("'(?:(?<![^ #']')|(?![^ #']))")  # one not inside a word
 _EMOJI = ((0x1F1E6, 0x1F1FF), (0x1F300, 0x1FAFF), (0x2600, 0x27BF))
 _STYLED = range(0x1D400, 0x1D800)  # mathematical letters, which captions use as bold and italic ones
 _MARKS = range(0x300, 0x20000)
@@ -91,12 +92,8 @@ class Captions:
     @Lazy
     def folded(self) -> list[str]:
         """Each caption in lower case, all but words, the apostrophes inside them and hash signs made spaces."""
-        folded = _folded().take(self._points)
-        quotes = (folded == _APOSTROPHE).nonzero()[0]
-        if len(quotes):
-            inside = (folded[quotes - 1] > _APOSTROPHE) & (folded[quotes + 1] > _APOSTROPHE)
-            folded[quotes[~inside]] = _SPACE
-        text, _ = utf_32_le_decode(folded.tobytes())
+        text, _ = utf_32_le_decode(_folded().take(self._points).tobytes())
+        text = _LOOSE_APOSTROPHE.sub(" ", text)
         if len(self.texts) == 1:
             return [text]
         ends = list(accumulate(len(text) for text in self._read))
