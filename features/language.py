@@ -15,18 +15,18 @@ from features.captions import Captions
 from features.columns import Texts
 
 _SCRIPTS = {
-    "ja": re.compile("[\u3040-\u30ff]"),
-    "ko": re.compile("[\uac00-\ud7af]"),
-    "zh": re.compile("[\u4e00-\u9fff]"),
-    "ar": re.compile("[\u0600-\u06ff]"),
-    "hi": re.compile("[\u0900-\u097f]"),
-    "th": re.compile("[\u0e00-\u0e7f]"),
-    "ru": re.compile("[\u0400-\u04ff]"),
+    "ja": "[\u3040-\u30ff]",
+    "ko": "[\uac00-\ud7af]",
+    "zh": "[\u4e00-\u9fff]",
+    "ar": "[\u0600-\u06ff]",
+    "hi": "[\u0900-\u097f]",
+    "th": "[\u0e00-\u0e7f]",
+    "ru": "[\u0400-\u04ff]",
 }
 """The language that a script most often stands for; of several the first holds, since Japanese is written in Han
 signs too."""
 
-_ANY_SCRIPT = re.compile("|".join(script.pattern for script in _SCRIPTS.values()))
+_ANY_SCRIPT = re.compile("".join(_SCRIPTS.values()).replace("][", ""))
 
 SCRIPT_SHARE = 0.2
 """The share of the characters of words from which on a script tells the language: a shrug of one kana does not."""
@@ -77,7 +77,7 @@ def guessed_code(folded: str, words: list[str]) -> float:
     if not folded.isascii() and _ANY_SCRIPT.search(folded):
         least = SCRIPT_SHARE * len(folded.replace(" ", ""))
         for language, script in _SCRIPTS.items():
-            if len(script.findall(folded)) > least:
+            if len(re.findall(script, folded)) > least:
                 return _CODES[language]
     total = sum(map(_ballots().get, words, repeat(0)))
     if not total:
