@@ -99,7 +99,7 @@ def same_media_mean(rows: Rows) -> Column:
 def other_population_mean(rows: Rows) -> Column:
     """Mean of the last 20 mature outcomes in any population, as if reached in the post's, relative to the anchor."""
     levels = rows.fitted.prior.levels(rows.history.populations.names)
-    return rows.standing.above(levels) + rows.fitted.outcome_lines.mean[rows.population] - rows.anchor
+    return rows.standing.above(levels) + rows.outcome_lines.mean - rows.anchor
 
 
 @feature("account")

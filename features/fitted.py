@@ -11,7 +11,7 @@ import numpy as np
 from features.columns import Floats, Posts, Texts
 from features.events import Keys
 from features.lazy import Lazy
-from features.prior import Lines, Prior
+from features.prior import Prior
 from features.words import WordTopics
 
 
@@ -78,14 +78,14 @@ class Fitted:
         return {column: Keys(values) for column, values in self.categories.items()}
 
     @Lazy
-    def outcome_lines(self) -> Lines:
-        """Lines of the log outcome by the code of the population."""
-        return self.prior.of(self.categories["population"])
+    def outcome_lines(self) -> Floats:
+        """Lines of the log outcome by the code of the population, a row each."""
+        return self.prior.table(self.categories["population"])
 
     @Lazy
-    def engagement_lines(self) -> Lines:
-        """Lines of the log engagement rate by the code of the population."""
-        return self.engagement_prior.of(self.categories["population"])
+    def engagement_lines(self) -> Floats:
+        """Lines of the log engagement rate by the code of the population, a row each."""
+        return self.engagement_prior.table(self.categories["population"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads: plain JSON."""

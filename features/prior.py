@@ -46,16 +46,15 @@ NOTHING = Line(np.nan, np.nan, np.nan)
 
 
 class Lines(NamedTuple):
-    """Lines by the code of their population; the last, which the code -1 finds, is for a population never seen."""
+    """The line of each post's population."""
 
-    intercept: Floats
-    slope: Floats
-    mean: Floats
+    intercept: Column
+    slope: Column
+    mean: Column
 
-    def at(self, populations: Column, log_followers: Column) -> Column:
+    def at(self, log_followers: Column) -> Column:
         """Return the expected log value of each post from its population and followers alone."""
-        line = self.intercept[populations] + self.slope[populations] * log_followers
-        return choose(log_followers >= 0, line, self.mean[populations])
+        return choose(log_followers >= 0, self.intercept + self.slope * log_followers, self.mean)
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,10 @@ class Prior:
         lines = {name: line(rows) for name, rows in rows_of.items() if len(rows)}
         return cls(lines, line(np.flatnonzero(known)))
 
-    def of(self, populations: Sequence[str]) -> Lines:
-        """Return the lines of some populations, by their position."""
+    def table(self, populations: Sequence[str]) -> Floats:
+        """Return `Lines` by the position of their population, a row each; the last is for one never seen."""
         lines = [*map(self._line, populations), self._line(None)]
-        return Lines(*np.array([[line.intercept, line.slope, line.mean] for line in lines]).T)
+        return np.array([[line.intercept, line.slope, line.mean] for line in lines])
 
     def levels(self, populations: Sequence[str]) -> list[float]:
         """Return the mean log value of each population."""

@@ -15,7 +15,7 @@ from features.events import Earlier, Keys
 from features.fitted import Fitted
 from features.history import MOMENTUM_DAYS, History
 from features.lazy import Lazy
-from features.prior import shrunken
+from features.prior import Lines, shrunken
 from features.records import Likeness, Record, Standing
 from features.zones import local_offsets_s
 
@@ -133,9 +133,14 @@ class Rows:
         return self.history.any_outcomes.before(self.account, self.until_s).position(1)
 
     @Lazy
+    def outcome_lines(self) -> Lines:
+        """The line of the log outcome in each post's population."""
+        return Lines(*self.looked_up(self.fitted.outcome_lines, self.population))
+
+    @Lazy
     def prior(self) -> Column:
         """The log outcome expected from population and followers alone."""
-        return self.fitted.outcome_lines.at(self.population, self.log_followers)
+        return self.outcome_lines.at(self.log_followers)
 
     @Lazy
     def anchor(self) -> Column:
@@ -145,7 +150,7 @@ class Rows:
     @Lazy
     def engagement_anchor(self) -> Column:
         """Mean of the known log engagement rates, shrunk towards their prior."""
-        prior = self.fitted.engagement_lines.at(self.population, self.log_followers)
+        prior = Lines(*self.looked_up(self.fitted.engagement_lines, self.population)).at(self.log_followers)
         record = self.record
         return shrunken(record.engagement_total, record.engagements_known, prior, self.fitted.anchor_weight)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from features.account import SAME_MEDIA_WEIGHT
 from features.events import LONG_WINDOW, WINDOW
+from features.prior import Lines
 from features.records import FEW
 from tests.features_world import Made, features_of, known_frame, rows_of
 
@@ -85,7 +86,8 @@ def test_the_engagement_anchor_rests_on_the_posts_whose_rate_is_known() -> None:
     posts = [Made(hour=hour, views=99, likes=likes) for hour, likes in enumerate([18, None, 18])]
     asked = Made(hour=500, known_after_days=None)
     found = features_of(rows := rows_of(known_frame([*posts, asked])))
-    prior = float(rows.fitted.engagement_prior.of([rows.populations[-1]]).at(0, np.log1p(1_000)))
+    table = rows.fitted.engagement_prior.table([rows.populations[-1]])
+    prior = Lines(*table[0].tolist()).at(np.log1p(1_000))
     rate = np.log((18 + 1 + 1) / (99 + 1))
     assert found["engagement_anchor"][-1] == pytest.approx((2 * rate + 2 * prior) / 4)
     assert found["outcomes_known"][-1] == 3

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.fitted import Fitted
-from features.prior import Line, Prior, shrunken
+from features.prior import Line, Lines, Prior, shrunken
 from tests.features_world import Made, features_of, fit, known_frame, rows_of, worlds
 
 CODES = np.arange(100)
@@ -50,9 +50,9 @@ def test_a_busy_account_weighs_as_the_root_of_its_posts() -> None:
 def test_a_population_has_its_own_line_and_one_never_seen_that_of_all() -> None:
     prior = Prior.fit(["a", "a", "b", "b"], np.full(4, np.nan), np.array([1.0, 1.0, 5.0, 5.0]), ["w", "x", "y", "z"])
     assert prior.levels(["a", "b", "never seen"]) == [1.0, 5.0, 3.0]
-    lines = prior.of(["b", "a"])
-    assert lines.at(np.array([0, 1, -1]), np.full(3, np.nan)).tolist() == [5.0, 1.0, 3.0]
-    assert lines.at(-1, np.nan) == 3.0
+    table = prior.table(["b", "a"])
+    assert Lines(*table[[0, 1, -1]].T).at(np.full(3, np.nan)).tolist() == [5.0, 1.0, 3.0]
+    assert Lines(*table[-1].tolist()).at(np.nan) == 3.0
 
 
 def test_a_population_without_known_values_takes_the_line_of_all() -> None:
@@ -65,7 +65,7 @@ def test_where_no_value_is_known_nothing_is_expected() -> None:
     prior = Prior.fit(["a"], np.array([1.0]), np.array([np.nan]), ["x"])
     again = Prior.from_dict(json.loads(json.dumps(prior.to_dict(), allow_nan=False)))
     assert again == prior
-    assert np.isnan(again.of(["a"]).at(np.array([0, -1]), np.array([1.0, np.nan]))).all()
+    assert np.isnan(Lines(*again.table(["a"]).T).at(np.array([1.0, np.nan]))).all()
 
 
 def test_accounts_that_differ_in_invisible_characters_are_two() -> None:
