@@ -189,10 +189,10 @@ class Rows:
 
     def _hashtag_uses_alone(self) -> list[Column]:
         """Return `hashtag_uses` of the post that stands alone."""
-        code, within = self.history.hashtag_names.code, self.history.hashtags.within
-        names = (None, *self.captions.hashtags[0])  # None was never used
-        uses = [within(code(name), self.published_s, MOMENTUM_DAYS) for name in names]
-        return [np.nan if self.posts.caption[0] is None else max(each) for each in zip(*uses, strict=True)]
+        none = np.nan if self.posts.caption[0] is None else 0
+        codes = map(self.history.hashtag_names.code, self.captions.hashtags[0])
+        uses = [self.history.hashtags.within(code, self.published_s, MOMENTUM_DAYS) for code in codes]
+        return [max(each) for each in zip(*uses, strict=True)] or [none] * len(MOMENTUM_DAYS)
 
     @Lazy
     def captions(self) -> Captions:
