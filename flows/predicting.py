@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from rich.console import Console
@@ -19,6 +22,7 @@ from features.targets import history_of
 from registry.bundle import open_bundle
 from registry.production import Production, read_production
 from registry.tracking import model_name
+from training.parallel import in_order
 from training.performance_model import FAMILY
 from training.task import load_model
 
@@ -57,9 +61,13 @@ def _forecast(settings: Settings, platform: Platform, posts: pl.DataFrame, histo
     name = model_name(str(platform), FAMILY)
     production = champion(settings, name)
     bundle = open_bundle(settings.bundles_dir / production.sha256, production.sha256)
-    model = load_model(bundle.folder, bundle.meta)
-    known = _history(settings, platform) if history == "store" else None
-    answer = model.predict(posts, known, settings.threads)
+    # A model's libraries take as long to import as the store takes to read, which needs no Python.
+    steps: list[Callable[[], Any]] = [
+        partial(load_model, bundle.folder, bundle.meta),
+        partial(_history, settings, platform, history),
+    ]
+    model, known = in_order(steps, settings.threads)
+    answer: pl.DataFrame = model.predict(posts, known, settings.threads)
     return answer.with_columns(posts["row"], platform=pl.lit(str(platform)), model_version=pl.lit(production.semver))
 
 
@@ -74,10 +82,10 @@ def champion(settings: Settings, name: str) -> Production:
     return found[name]
 
 
-def _history(settings: Settings, platform: Platform) -> History | None:
-    """Return what the store knows of a platform by now; None where it holds nothing of it."""
+def _history(settings: Settings, platform: Platform, history: str) -> History | None:
+    """Return what the store knows of a platform by now; None where it is not asked or holds nothing of it."""
     store = Store(settings.data)
-    if platform not in store.platforms():
+    if history != "store" or platform not in store.platforms():
         return None
     known = known_posts(store, platform, datetime.now(UTC), **settings.outcome.model_dump())
     return history_of(known) if known.height else None
