@@ -48,9 +48,9 @@ class Experts:
     caption: CaptionLine
 
     def answers(self, inputs: Inputs, asked: Bools | None = None) -> Floats:
-        """Return what each expert says, shape (rows, experts); 0 of rows that it is not asked about, or if it is not there.
+        """Return what each expert says, shape (rows, experts); 0 of rows that it is not asked about.
 
-        Those on strangers are asked about accounts without known outcomes alone.
+        Those on strangers are asked about accounts without known outcomes alone; one that is not there says nothing.
         """
         answers = np.zeros((len(inputs), len(EXPERTS)))
         wanted = inputs.is_new[:, None] | np.isin(EXPERTS, ON_KNOWN)
