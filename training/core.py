@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +13,8 @@ from features.build import CATEGORICAL
 from features.columns import FAR_S, Ints
 from features.fitted import Fitted
 from training.examples import Examples, Inputs, inputs_of, with_history_until
-from training.experts import Experts, Lessons, fit_experts, fit_regressor
+from training.experts import Experts, Lessons, fit_known, fit_others, fit_regressor
+from training.parallel import in_order
 from training.recipe import Recipe
 from training.regressor import Regressor, Table
 from training.split import DAY_S
@@ -38,12 +42,14 @@ def fit_core(recipe: Recipe, examples: Examples, rows: Ints, fitted: Fitted) -> 
     """
     inputs = training_inputs(recipe, examples, rows, fitted)
     lessons = lessons_of(examples, rows, inputs)
-    engagement = np.tile(examples.engagement[rows], COPIES) - inputs.engagement_anchor
-    return Core(
-        fitted=fitted,
-        experts=fit_experts(recipe, lessons),
-        engagement=fit_regressor(recipe, lessons.table, engagement, _fresh_and_strange(len(rows))),
-    )
+    rate = np.tile(examples.engagement[rows], COPIES) - inputs.engagement_anchor
+    calls: list[Callable[[], Any]] = [
+        partial(fit_known, recipe, lessons),
+        partial(fit_others, recipe, lessons),
+        partial(fit_regressor, recipe, lessons.table, rate, _fresh_and_strange(len(rows))),
+    ]
+    known, others, engagement = in_order(calls, recipe.threads)
+    return Core(fitted, others.with_known(known), engagement)
 
 
 def fit_features(recipe: Recipe, examples: Examples, rows: Ints) -> Fitted:

@@ -64,6 +64,10 @@ class Experts:
                 answers[rows, column] = self.members[name].predict(inputs.matrix[rows])
         return answers
 
+    def with_known(self, known: Regressor) -> Experts:
+        """Return these experts and that on known accounts."""
+        return replace(self, members={KNOWN: known, **self.members})
+
     def importance(self, weights: Floats) -> Floats:
         """Return each column's share of the explanation, experts counting by their weights."""
         parts = [weights[EXPERTS.index(name)] * member.importance() for name, member in self.members.items()]
@@ -107,8 +111,7 @@ class Lessons:
 
 def fit_experts(recipe: Recipe, lessons: Lessons) -> Experts:
     """Fit every expert; the boosters by the recipe, but strangers by its estimator's defaults."""
-    others = fit_others(recipe, lessons)
-    return replace(others, members={KNOWN: fit_known(recipe, lessons), **others.members})
+    return fit_others(recipe, lessons).with_known(fit_known(recipe, lessons))
 
 
 def fit_known(recipe: Recipe, lessons: Lessons) -> Regressor:

@@ -108,7 +108,8 @@ def judge_folds(
         folds=recipe.folds,
         embargo_days=recipe.embargo_days,
     )
-    calls = [partial(_judge_fold, recipe, examples, rows, fold, categories) for fold in folds]
+    alone = replace(recipe, threads=1)  # folds are fitted side by side, and so not each in parts
+    calls = [partial(_judge_fold, alone, examples, rows, fold, categories) for fold in folds]
     return list(in_order(calls, recipe.threads))
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-TUNING_ROWS = 8_000
+TUNING_ROWS = 6_000
 """The latest training rows of a fold that trials are fitted to; the winner learns from all."""
 
 STARTUP_TRIALS = 5
