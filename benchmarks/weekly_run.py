@@ -32,7 +32,7 @@ STAGES = {
         "training.examples:read_inputs",
     ),
     "search": ("training.tune:tune",),
-    "fits": ("training.performance:Performance.fit",),
+    "fits": ("training.performance:Performance.fit", "training.performance:Performance.out_of_fold"),
     "judging": (
         "training.report:report_on",
         "training.report:coverage_levels",
