@@ -29,7 +29,7 @@ FEATURES_VERSION = 1
 """Raised whenever a feature comes to mean something else under its old name: older models are then refused."""
 
 CHUNK = 10_000
-"""Posts whose features are computed at once, which bounds memory."""
+"""Posts whose features are computed at once by a thread, which bounds memory."""
 
 
 def feature_names(posts: Posts) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import FAR_S, Column, Ints, choose
+from features.errors import SchemaError
 from features.lazy import Lazy
 
 WINDOW = 20
@@ -27,6 +28,7 @@ DAY_S = 86_400
 
 _REACH_S = 2 * FAR_S  # so that a look some weeks back from the earliest time stays with its key
 _KEY_BIT = (2 * _REACH_S - 1).bit_length()
+_MOST_KEYS = 1 << (62 - _KEY_BIT)
 _UNKNOWN = -1
 _NEWEST_FIRST = np.arange(LONG_WINDOW)[:, None]
 
@@ -77,7 +79,15 @@ class EventIndex:
 
     @classmethod
     def build(cls, keys: Ints, times_s: Ints, size: int, **values: NDArray[Any]) -> EventIndex:
-        """Sort events of `size` keys, those of one key and time as they stand; leave out those of the key -1."""
+        """Sort events of `size` keys, those of one key and time as they stand; leave out those of the key -1.
+
+        Raises
+        ------
+        SchemaError
+            More keys than fit beside a time into one integer, some 270 million.
+        """
+        if size >= _MOST_KEYS:
+            raise SchemaError(f"{size:,} keys are too many to index; are ids in a column of kinds, such as media_type?")
         kept = np.flatnonzero(keys >= 0)
         stamps = _stamps(keys[kept], times_s[kept])
         order = np.argsort(stamps, kind="stable")

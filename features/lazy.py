@@ -12,7 +12,7 @@ class Lazy(Generic[Value]):
     """A property worked out when first asked for, whose value then stands in the object's dictionary.
 
     This is `functools.cached_property` as it is from Python 3.12 on. Until then that takes a lock at the first look,
-    which costs a single row more than many a feature; to work a value out twice, in two threads, does no harm here.
+    which costs a single row more than many a feature; two threads may work a value out twice, to the same end.
     """
 
     def __init__(self, compute: Callable[[Any], Value]) -> None:

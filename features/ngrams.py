@@ -7,11 +7,12 @@ hashing for large scale multitask learning.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from features.columns import Floats, Ints, Texts
+from features.columns import Floats, Texts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -26,7 +27,13 @@ BUCKETS = 2**BITS
 READ_CHARACTERS = 500
 """Characters of a caption that are read."""
 
+RUNS = f"{min(SIZES)}-{max(SIZES)} of {READ_CHARACTERS} characters, casefolded, {BITS} bits"
+"""What a bucket means, which weights of buckets are kept with."""
+
 _PRIME, _GOLDEN = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
+
+
+Places: TypeAlias = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +49,8 @@ class Ngrams:
     """
 
     posts: int
-    caption: Ints
-    bucket: Ints
+    caption: Places
+    bucket: Places
 
     @classmethod
     def of(cls, captions: Texts) -> Ngrams:
@@ -51,10 +58,10 @@ class Ngrams:
         texts = [_read(caption) for caption in captions]
         sizes = [len(text) for text in texts]
         points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-        caption = np.repeat(np.arange(len(texts)), sizes)
+        caption = np.repeat(np.arange(len(texts), dtype=np.int32), sizes)
         parts = [_runs(points, caption, size) for size in SIZES if size <= len(points)]
         if not parts:
-            return cls(len(texts), np.empty(0, np.int64), np.empty(0, np.int64))
+            return cls(len(texts), np.empty(0, np.int32), np.empty(0, np.int32))
         return cls(len(texts), *(np.concatenate(each) for each in zip(*parts, strict=True)))
 
     def sums(self, weights: Floats) -> Floats:
@@ -73,7 +80,7 @@ class Ngrams:
 
     @property
     def _scale(self) -> Floats:
-        return np.asarray(np.maximum(np.bincount(self.caption, minlength=self.posts), 1) ** -0.5)
+        return np.asarray(1 / np.sqrt(np.maximum(np.bincount(self.caption, minlength=self.posts), 1)))
 
 
 def _read(caption: str | None) -> str:
@@ -82,7 +89,7 @@ def _read(caption: str | None) -> str:
     return f" {words} " if words else ""
 
 
-def _runs(points: np.ndarray[tuple[int], np.dtype[np.uint64]], caption: Ints, size: int) -> tuple[Ints, Ints]:
+def _runs(points: np.ndarray[tuple[int], np.dtype[np.uint64]], caption: Places, size: int) -> tuple[Places, Places]:
     """Return the caption and the bucket of each run of so many characters that ends in the caption it began in."""
     last = len(points) - size + 1
     mixed = np.full(last, size, np.uint64)
@@ -90,4 +97,4 @@ def _runs(points: np.ndarray[tuple[int], np.dtype[np.uint64]], caption: Ints, si
         mixed = (mixed * _PRIME) ^ points[each : last + each]
     within = caption[:last] == caption[size - 1 :]
     bucket = (mixed[within] * _GOLDEN) >> np.uint64(64 - BITS)
-    return caption[:last][within], bucket.astype(np.int64)
+    return caption[:last][within], bucket.astype(np.int32)

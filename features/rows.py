@@ -99,7 +99,7 @@ class Rows:
 
     @Lazy
     def account_population(self) -> Column:
-        """Code of the account within the post's population, -1 where the history holds neither."""
+        """Code of the account within the post's population, -1 where the history lacks either."""
         population = self.codes(self.history.populations, self.populations)
         return self.history.within_population(self.account, population)
 

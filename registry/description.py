@@ -111,8 +111,9 @@ def measured(described: Described) -> dict[str, float]:
     folds = described.model.folds
     found = {**described.report.metrics(), **described.engagement}
     if folds:
-        found["folds_mae_log"] = float(np.mean([fold.mae for fold in folds]))
-        found["folds_anchor_mae_log"] = float(np.mean([fold.anchor_mae for fold in folds]))
+        posts = [fold.judged for fold in folds]
+        found["folds_mae_log"] = float(np.average([fold.mae for fold in folds], weights=posts))
+        found["folds_anchor_mae_log"] = float(np.average([fold.anchor_mae for fold in folds], weights=posts))
     if described.unseen is not None:
         found |= {f"unseen_accounts_{name}": value for name, value in described.unseen.metrics(MODEL).items()}
     return found

@@ -1,5 +1,6 @@
 """The champion that a candidate challenges."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -57,3 +58,18 @@ def test_the_holdout_is_one_more_fold_to_the_fit_that_serves():
     assert len(served.folds) == len(evaluated.folds) + 1
     assert served.calibration.primary != evaluated.calibration.primary
     assert served.core.fitted.prior == fit_features(recipe(), examples, every_row(examples)).prior
+
+
+def test_the_holdout_changes_nothing_of_the_fit_that_it_judges(tmp_path):
+    examples = built(known_frame())
+    split = holdout_split(examples.published_s, examples.sources, share=0.2, embargo_days=3)
+    outcome = examples.outcome.copy()
+    outcome[split.judge] = outcome[split.judge][::-1]
+    job = SimpleNamespace(task=Performance(), watcher=SimpleNamespace(say=str))
+    written = []
+    for number, (seen, threads) in enumerate(((examples, 1), (replace(examples, outcome=outcome), 2))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fit_twice(job, seen, split, recipe(threads=threads))[0].save(folder)
+        written.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert written[0] == written[1]

@@ -77,3 +77,18 @@ def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
 def test_a_model_without_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"no line\.json.*clipcast run weekly"):
         CaptionLine.load(tmp_path / "line.json")
+
+
+def test_weights_of_other_runs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    CaptionLine.empty().save(tmp_path / "line.json")
+    monkeypatch.setattr(caption_line, "RUNS", "words")
+    with pytest.raises(BundleError, match="this clipcast words"):
+        CaptionLine.load(tmp_path / "line.json")
+
+
+def test_blocks_change_no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, target = captions()
+    line = CaptionLine.fit(texts, target, np.ones(POSTS))
+    whole = line.predict(texts)
+    monkeypatch.setattr(caption_line, "BLOCK", 7)
+    np.testing.assert_array_equal(line.predict(texts), whole)

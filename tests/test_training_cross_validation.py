@@ -182,6 +182,14 @@ def test_a_split_is_judged_as_a_fold_is() -> None:
         np.testing.assert_array_equal(getattr(again, name), column, err_msg=name)
 
 
+def test_a_fold_far_shorter_than_the_others_is_left_out() -> None:
+    unseen = TASK.out_of_fold(recipe(), examples(), np.arange(len(examples())))
+    last = unseen.folds[-1]
+    few = Judged(**{name: column if name == "learned" else column[:6] for name, column in vars(last).items()})
+    assert unseen.followed_by(few) is unseen
+    assert unseen.followed_by(last).folds == (*unseen.folds, last)
+
+
 def test_a_value_new_in_a_later_fold_leaves_the_codes_of_the_others() -> None:
     first = OutOfFold({"media_type": ("reel", "video")}, (), ())
     fitted = replace(Fitted.empty(), categories={"media_type": ("image", "video")})

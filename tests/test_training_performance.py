@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features import build
 from features.errors import BundleError, NotEnoughDataError, SchemaError
 from features.history import History
 from tests.training_world import built, known_frame, recipe
@@ -149,6 +150,14 @@ def test_a_residual_of_no_weight_leaves_the_anchor() -> None:
         inside[0.8],
         (forecast.lower <= examples().outcome[rows]) & (examples().outcome[rows] <= forecast.upper),
     )
+
+
+def test_chunks_side_by_side_change_no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = model().predict(latest())
+    monkeypatch.setattr(build, "CHUNK", 7)
+    for threads in (1, 3):
+        assert model().predict(latest(), threads=threads).equals(whole)
+    assert model().predict(latest().clear(), threads=3).is_empty()
 
 
 def test_answers_come_in_the_order_asked() -> None:

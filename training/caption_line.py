@@ -10,7 +10,7 @@ import numpy as np
 
 from features.columns import Floats, Texts
 from features.errors import BundleError
-from features.ngrams import BUCKETS, Ngrams
+from features.ngrams import BUCKETS, RUNS, Ngrams
 
 ALPHA = 10.0
 """Penalty of the weights' squares: a run of characters counts for as little as a few posts can prove."""
@@ -18,8 +18,11 @@ ALPHA = 10.0
 LEARNED_CAPTIONS = 20_000
 """The latest captions that are learned from."""
 
+BLOCK = 1_000
+"""Captions that are taken apart at once."""
+
 _PRECISION = 1e-3
-_DIGITS = 6
+_DIGITS = 6  # fewer than the sums of different processors and numbers of threads agree in
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +59,14 @@ class CaptionLine:
 
     def predict(self, captions: Texts) -> Floats:
         """Return one value per caption."""
-        return self.intercept + Ngrams.of(captions).sums(self.weights)
+        sums = [
+            Ngrams.of(captions[start : start + BLOCK]).sums(self.weights) for start in range(0, len(captions), BLOCK)
+        ]
+        return self.intercept + np.concatenate([np.empty(0), *sums])
 
     def save(self, path: Path) -> None:
         """Write the weights as JSON."""
-        state = {"intercept": self.intercept, "weights": self.weights.tolist()}
+        state = {"runs": RUNS, "intercept": self.intercept, "weights": self.weights.tolist()}
         path.write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
 
     @classmethod
@@ -71,4 +77,8 @@ class CaptionLine:
                 f"{path.parent} holds no {path.name}, which every model has; train again: clipcast run weekly"
             )
         state = json.loads(path.read_text(encoding="utf-8"))
+        if state["runs"] != RUNS:
+            raise BundleError(
+                f"{path} reads runs {state['runs']}, this clipcast {RUNS}; train again: clipcast run weekly"
+            )
         return cls(state["intercept"], np.array(state["weights"]))

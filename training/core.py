@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -46,7 +46,8 @@ def fit_core(recipe: Recipe, examples: Examples, rows: Ints, fitted: Fitted) -> 
     calls: list[Callable[[], Any]] = [
         partial(fit_known, recipe, lessons),
         partial(fit_others, recipe, lessons),
-        partial(fit_regressor, recipe, lessons.table, rate, _fresh_and_strange(len(rows))),
+        # Of a table of its own, since bins carry the labels that were last learned from them.
+        partial(fit_regressor, recipe, replace(lessons.table), rate, _fresh_and_strange(len(rows))),
     ]
     known, others, engagement = in_order(calls, recipe.threads)
     return Core(fitted, others.with_known(known), engagement)

@@ -37,6 +37,8 @@ LINE_PARAMETERS: Parameters = {"alpha": 1_000.0}
 """A line is there to be shy where there are few rows; with many, this weighs nothing."""
 
 
+_ON_KNOWN = np.isin(EXPERTS, ON_KNOWN)
+
 CAPTION_FILE = f"{STRANGER_CAPTION}.json"
 
 
@@ -53,7 +55,7 @@ class Experts:
         Those on strangers are asked about accounts without known outcomes alone; one that is not there says nothing.
         """
         answers = np.zeros((len(inputs), len(EXPERTS)))
-        wanted = inputs.is_new[:, None] | np.isin(EXPERTS, ON_KNOWN)
+        wanted = inputs.is_new[:, None] | _ON_KNOWN
         if asked is not None:
             wanted &= asked
         for column, name in enumerate(EXPERTS):

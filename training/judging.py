@@ -24,6 +24,9 @@ SPREAD_FEATURES = (
 )  # fmt: skip
 """What the expected size of an error may hang on: how much is known of the account, and the kind of post."""
 
+LEAST_FOLD = 0.5
+"""How long a fold has to be, as a share of the shortest before it."""
+
 STRANGER_PARTS = 4
 """In how many parts accounts are held out in turn."""
 
@@ -88,7 +91,12 @@ class OutOfFold:
         )
 
     def followed_by(self, fold: Judged) -> OutOfFold:
-        """Return the same with one more fold, later than all."""
+        """Return the same with one more fold, later than all, unless it is far shorter than they.
+
+        The last fold counts most, and a few posts are not to outweigh all those before them.
+        """
+        if len(fold) < LEAST_FOLD * min(map(len, self.folds)):
+            return self
         return replace(self, folds=(*self.folds, fold))
 
 

@@ -1,4 +1,4 @@
-"""Fits that do not wait for one another: side by side on threads, however many, with the same results."""
+"""Work that does not wait for other work: side by side on threads, however many, with the same results."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ class Recipe:
     anchor_weight
         How many outcomes the prior counts for in an anchor.
     folds
-        Forward-chaining folds on which intervals and the weights of experts are set.
+        Forward-chaining folds on which intervals and the weights of experts are set; to the fit that serves the holdout
+        is one more.
     coverage
         Share of outcomes that intervals are to hold.
     threads

@@ -42,7 +42,8 @@ class Table:
         """Return what `derive` makes of this table, made at the first call of that name and kept.
 
         A search fits hundreds of boosters to a few tables, and would spend a tenth of its time on sorting the
-        same values into bins. Two threads that ask for one name at once would both derive it.
+        same values into bins. What is derived may be changed by who asked for it, so no two threads may ask
+        for one name at once.
         """
         if name not in self._derived:
             self._derived[name] = derive()
