@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import parse_qsl, quote, urlencode
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +22,7 @@ from features.errors import SettingsError
 PREFIX = "CLIPCAST_"
 PARAMS_FILE = "params.yaml"
 
+_NO_DRIVER = re.compile(r"^postgres(ql)?:")  # would ask for a driver that no extra installs
 _PASSWORD = re.compile(r"(://[^:/@]*:).+(?=@)")
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
 
@@ -32,7 +34,7 @@ def _absolute(path: Path) -> Path:
 def _address(uri: str) -> str:
     if "://" not in uri or uri.startswith("file:"):
         raise ValueError("must be an address: sqlite:///folder/file.db, postgresql+psycopg://host/name or a server's")
-    return uri
+    return _NO_DRIVER.sub("postgresql+psycopg:", uri)
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -113,9 +115,9 @@ class Settings(BaseSettings):
     home: Folder = Path(".clipcast")
     data: Folder = Path("data")
     inbox: Folder = Field(default_factory=lambda known: known["home"] / "inbox")
-    tracking_uri: DatabaseUri = Field(default_factory=lambda known: _sqlite(known["home"] / "mlflow.db"))
     database_uri: DatabaseUri = Field(default_factory=lambda known: _sqlite(known["home"] / "ledger.db"))
-    studies_uri: DatabaseUri = Field(default_factory=lambda known: _sqlite(known["home"] / "studies.db"))
+    tracking_uri: DatabaseUri = Field(default_factory=lambda known: _beside(known, "mlflow.db", "clipcast_tracking"))
+    studies_uri: DatabaseUri = Field(default_factory=lambda known: _beside(known, "studies.db", "clipcast_studies"))
     artifacts_uri: str = Field(default_factory=lambda known: (known["home"] / "artifacts").as_uri())
 
     seed: Annotated[int, Field(ge=0)]
@@ -192,6 +194,38 @@ def mask(uri: str) -> str:
 
 def _sqlite(path: Path) -> str:
     return f"sqlite:///{path}"
+
+
+def _beside(known: Mapping[str, Any], file: str, schema: str) -> str:
+    """Where a tool keeps its tables beside the ledger: in a file of the workspace, or a schema of the same database.
+
+    A schema of its own, because MLflow and Optuna both call the table of their version `alembic_version`.
+    """
+    uri: str = known["database_uri"]
+    return in_schema(uri, schema) if uri.startswith("postgresql") else _sqlite(known["home"] / file)
+
+
+def in_schema(uri: str, schema: str) -> str:
+    """Name a schema of a PostgreSQL database, in which every connection then reads and writes.
+
+    >>> in_schema("postgresql+psycopg://host/name?sslmode=require", "studies")
+    'postgresql+psycopg://host/name?sslmode=require&options=-csearch_path%3Dstudies'
+    """
+    address, _, query = uri.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    options["options"] = f"{options.get('options', '')} -csearch_path={schema}".strip()
+    return f"{address}?{urlencode(options, quote_via=quote)}"
+
+
+def schema_of(uri: str) -> str | None:
+    """Return the schema that `in_schema` put into an address.
+
+    >>> schema_of(in_schema("postgresql+psycopg://host/name", "studies"))
+    'studies'
+    """
+    options = dict(parse_qsl(uri.partition("?")[2])).get("options", "")
+    found = re.search(r"-csearch_path=(\w+)$", options)
+    return None if found is None else found[1]
 
 
 def _params_files() -> tuple[Path, ...]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any, cast
 
-from filelock import FileLock
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
@@ -25,6 +24,8 @@ from flows.refresh import refresh
 from flows.retrain import retrain
 from flows.review import review
 from flows.running import sentence
+from registry.address import making_tables
+from registry.database import Database
 from registry.tracking import Tracking
 from training.tune import open_storage
 
@@ -101,10 +102,10 @@ def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> li
 
 
 def prepare_databases(settings: Settings) -> None:
-    """Make the tables of tracking and studies before platforms race for it, and fail now if they cannot be reached."""
+    """Make all tables before platforms race for it, and fail now if a database cannot be reached."""
+    Database(settings.database_uri)
     Tracking(settings.tracking_uri, settings.artifacts_uri, settings.locks_dir).ping()
-    settings.locks_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(settings.locks_dir / "studies.lock"):
+    with making_tables(settings.studies_uri, settings.locks_dir / "studies.lock", "CLIPCAST_STUDIES_URI"):
         open_storage(settings.studies_uri)
 
 

@@ -1,15 +1,23 @@
-"""Addresses of databases and servers: made absolute, and tried before anything waits for them."""
+"""Addresses of databases and servers: made absolute, tried before anything waits for them, and locked."""
 
 from __future__ import annotations
 
 import socket
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from features.errors import RegistryError
-from features.settings import mask
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from features.errors import MissingExtraError, RegistryError
+from features.settings import mask, schema_of
+from registry.database import ADVISORY_LOCK
 
 CONNECT_TIMEOUT_S = 5.0
+MAKING_TIMEOUT_S = 300
 
 _SQLITE = "sqlite:///"
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432}
@@ -26,33 +34,85 @@ def absolute(uri: str) -> str:
     return _SQLITE + str(Path(uri.removeprefix(_SQLITE)).absolute())
 
 
-def check_reachable(uri: str) -> None:
+@contextmanager
+def making_tables(uri: str, lock_file: Path, setting: str) -> Iterator[None]:
+    """Hold the lock under which a tool makes or migrates its tables at an address, and make the schema it names.
+
+    The lock is the server's on PostgreSQL, where machines meet that share no folder, and a file's elsewhere.
+
+    Raises
+    ------
+    RegistryError
+        Nothing answers at the address, or not to us; the variable to look at is `setting`.
+    """
+    check_reachable(uri, setting)
+    if uri.startswith("postgresql"):
+        with _server_lock(uri, setting):
+            yield
+        return
+    try:
+        from filelock import FileLock
+    except ImportError as error:
+        raise MissingExtraError("filelock", "pipeline") from error
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock_file):
+        yield
+
+
+def check_reachable(uri: str, setting: str) -> None:
     """Raise at once when nothing answers at an address; libraries would try again for minutes."""
     parts = urlsplit(uri)
     if uri.startswith(_SQLITE):
-        _check_file(Path(uri.removeprefix(_SQLITE)))
+        _check_file(Path(uri.removeprefix(_SQLITE)), setting)
     elif parts.hostname is not None:
         port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
         if port is not None:
-            _check_port(uri, parts.hostname, port)
+            _check_port(uri, parts.hostname, port, setting)
 
 
-def _check_file(path: Path) -> None:
+@contextmanager
+def _server_lock(uri: str, setting: str) -> Iterator[None]:
+    """Hold an advisory lock of a PostgreSQL server; it ends with its connection, also when this process is killed."""
+    try:
+        engine = sa.create_engine(uri, poolclass=sa.NullPool, connect_args={"connect_timeout": int(CONNECT_TIMEOUT_S)})
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    except ImportError as error:
+        raise MissingExtraError("psycopg", "postgres") from error
+    except SQLAlchemyError as error:
+        raise _unusable(uri, setting, error) from error
+    with connection:
+        try:
+            connection.execute(sa.text(f"SET lock_timeout = '{MAKING_TIMEOUT_S}s'"))
+            connection.execute(sa.select(sa.func.pg_advisory_lock(ADVISORY_LOCK, zlib.crc32(setting.encode()) >> 1)))
+            schema = schema_of(uri)
+            if schema and connection.scalar(sa.select(sa.func.to_regnamespace(schema))) is None:
+                connection.execute(sa.schema.CreateSchema(schema))
+        except SQLAlchemyError as error:
+            raise _unusable(uri, setting, error) from error
+        yield
+
+
+def _unusable(uri: str, setting: str, error: SQLAlchemyError) -> RegistryError:
+    cause = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    return RegistryError(f"{mask(uri)} cannot be used: {cause}; check {setting}")
+
+
+def _check_file(path: Path, setting: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
             pass
     except OSError as error:
         raise RegistryError(
-            f"{path} cannot be written: {error.strerror}; check the folder, or set CLIPCAST_TRACKING_URI"
+            f"{path} cannot be written: {error.strerror}; check the folder, or set {setting}"
         ) from error
 
 
-def _check_port(uri: str, host: str, port: int) -> None:
+def _check_port(uri: str, host: str, port: int, setting: str) -> None:
     try:
         socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise RegistryError(
             f"nothing answers at {mask(uri)} ({host}, port {port}): {error}; "
-            "start the tracking store, or set CLIPCAST_TRACKING_URI"
+            f"start what should answer there, or set {setting}"
         ) from error

@@ -19,14 +19,24 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from features.errors import LockedError, RegistryError
 
-SCHEMA_VERSION = 1
+REVISION = "r0001"
+"""The revision of the tables below; `registry/migrations` holds the way from every earlier one."""
+
 LOCK_TIMEOUT_S = 60.0
 
+SILENCE_S = 600
+"""A writer that PostgreSQL has not heard of for so long loses the lock: its machine is gone, or asleep."""
+
+# Not Alembic's own name for it, which tables of other tools in the same database may have.
+REVISION_TABLE = "clipcast_revision"
+
 # One number for all of clipcast: whoever writes to the ledger on PostgreSQL holds this advisory lock.
-_ADVISORY_LOCK = 0x636C6970
+ADVISORY_LOCK = 0x636C6970
 
 metadata = sa.MetaData()
 
+# What told the version of the tables before there were revisions. It stays 1 for as long as a clipcast of then can
+# read and write them; a revision that ends that has to raise it, and that clipcast refuses.
 schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
 
 ledger = sa.Table(
@@ -90,13 +100,6 @@ runs = sa.Table(
     sa.Column("result", sa.Text),
 )
 
-_SQLITE_GUARD = """CREATE TRIGGER {table}_keeps_{act} BEFORE {act} ON {table}
-BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"""
-_POSTGRES_FUNCTION = """CREATE OR REPLACE FUNCTION clipcast_append_only() RETURNS trigger LANGUAGE plpgsql
-AS $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"""
-_POSTGRES_GUARD = """CREATE TRIGGER {table}_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
-FOR EACH STATEMENT EXECUTE FUNCTION clipcast_append_only()"""
-
 
 def now() -> str:
     """The present moment in UTC as the ledger writes it: ISO 8601, which sorts as time does."""
@@ -109,7 +112,7 @@ class Database:
     Raises
     ------
     RegistryError
-        The database cannot be reached, or its tables belong to another version of clipcast.
+        The database cannot be reached, or its tables were made by a newer clipcast.
     """
 
     def __init__(self, uri: str, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
@@ -118,16 +121,11 @@ class Database:
         self.name = self._engine.url.render_as_string(hide_password=True)
         self._prepare()
 
-    def close(self) -> None:
-        """Give pooled connections back to the server."""
-        self._engine.dispose()
-
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one state of the database, and changes nothing."""
         # by itself, PostgreSQL shows every statement the latest state
-        level = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-        with self._explained(), self._engine.execution_options(**level).connect() as connection:
+        with self._explained(), self._at("REPEATABLE READ").connect() as connection:
             yield connection
 
     @contextmanager
@@ -139,37 +137,33 @@ class Database:
         LockedError
             Another process kept writing for longer than the lock timeout.
         """
-        writer = self._engine.execution_options(clipcast_writes=True)
+        # a level above this one would still show what was there before the lock was waited for
+        writer = self._at("READ COMMITTED").execution_options(clipcast_writes=True)
         with self._explained(), writer.begin() as connection:
             if connection.dialect.name == "postgresql":
                 self._lock_postgres(connection)
             yield connection
 
     def _prepare(self) -> None:
-        """Make the tables unless they are there, and refuse those of another clipcast."""
-        found = self._found_version()
-        if found is None:
-            with self.writing() as connection:
-                if not sa.inspect(connection).has_table(schema_version.name):
-                    metadata.create_all(connection)
-                    _guard(connection, ledger, holdout_uses)
-                    connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
-            found = self._found_version()
-        if found != SCHEMA_VERSION:
-            raise RegistryError(
-                f"{self.name} has ledger tables of version {found}, this clipcast needs {SCHEMA_VERSION}; "
-                "use the clipcast that made them, or point CLIPCAST_DATABASE_URI to another database"
-            )
-
-    def _found_version(self) -> int | None:
+        """Make the tables, or bring those of an older clipcast to this one's revision; mostly they are there."""
         with self.reading() as connection:
-            if not sa.inspect(connection).has_table(schema_version.name):
-                return None
-            return connection.execute(sa.select(schema_version.c.version)).scalar()
+            found = revision_of(connection)
+        if found != REVISION:
+            from registry.migrating import migrate
+
+            with self.writing() as connection:
+                migrate(connection, self.name)
 
     def _lock_postgres(self, connection: Connection) -> None:
-        connection.execute(sa.text(f"SET LOCAL lock_timeout = {int(self._lock_timeout_s * 1000)}"))
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        limits = {"lock_timeout": self._lock_timeout_s, "idle_in_transaction_session_timeout": SILENCE_S}
+        for name, seconds in limits.items():
+            connection.execute(sa.text(f"SET LOCAL {name} = {int(seconds * 1000)}"))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+
+    def _at(self, level: str) -> Engine:
+        """The engine with an isolation level, which only PostgreSQL has to be told."""
+        sqlite = self._engine.dialect.name == "sqlite"
+        return self._engine if sqlite else self._engine.execution_options(isolation_level=level)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -191,7 +185,8 @@ def _engine(uri: str, lock_timeout_s: float) -> Engine:
         url = make_url(uri)
         if url.get_backend_name() == "sqlite":
             return _sqlite_engine(url, lock_timeout_s)
-        return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        # the ledger is asked a few times a run: a connection for each transaction leaves none behind
+        return sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": 10})
     except (ArgumentError, SQLAlchemyError, ImportError) as error:
         raise RegistryError(
             f"CLIPCAST_DATABASE_URI does not name a database that can be used: {type(error).__name__}; "
@@ -231,14 +226,12 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _guard(connection: Connection, *tables: sa.Table) -> None:
-    """Make the database itself refuse to change or delete rows of these tables."""
-    if connection.dialect.name == "sqlite":
-        guards = [_SQLITE_GUARD.format(table=table.name, act=act) for table in tables for act in ("UPDATE", "DELETE")]
-    else:
-        guards = [_POSTGRES_FUNCTION, *(_POSTGRES_GUARD.format(table=table.name) for table in tables)]
-    for guard in guards:
-        connection.execute(sa.text(guard))
+def revision_of(connection: Connection) -> str | None:
+    """The revision that the tables were last brought to; `None` where there are none, or older ones."""
+    if not sa.inspect(connection).has_table(REVISION_TABLE):
+        return None
+    found: str | None = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(REVISION_TABLE)))
+    return found
 
 
 def _is_lock_timeout(error: DBAPIError) -> bool:

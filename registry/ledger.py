@@ -63,6 +63,11 @@ class Entry:
     def __post_init__(self) -> None:
         if self.kind in MOVES and None in (self.version, self.semver, self.bundle_sha256):
             raise RegistryError(f"{self.model}: a {self.kind} row needs version, semantic version and bundle sha256")
+        for name, value in vars(self).items():
+            if isinstance(value, str) and not _is_text(value):
+                raise RegistryError(
+                    f"{name} = {value!r} cannot be kept: it holds a NUL or half a character; write it in plain UTF-8"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +234,11 @@ class Ledger:
         """Count a run that looks at a sealed holdout, once however often it resumes; answer the uses."""
         with self.writing() as book:
             return book.count_holdout_use(model, holdout_hash, run_key)
+
+
+def _is_text(value: str) -> bool:
+    """Whether every database can keep a text: PostgreSQL takes no NUL, and none takes what is no UTF-8."""
+    return "\x00" not in value and value.encode(errors="replace").decode() == value
 
 
 def _json(value: Mapping[str, Any], model: str) -> str:

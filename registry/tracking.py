@@ -20,7 +20,7 @@ from features.errors import MissingExtraError, RegistryError
 from features.schema import IMPORT, values_required
 from features.settings import mask
 from registry import semver
-from registry.address import absolute, check_reachable
+from registry.address import absolute, making_tables
 from registry.bundle import Bundle, open_bundle
 from registry.loading import NUMBERS
 
@@ -61,7 +61,7 @@ class Tracking:
     artifacts_uri : str
         Where new experiments keep their artifacts.
     locks_dir : Path
-        Folder of the lock under which the store's tables are made and migrated.
+        Folder of the lock under which the tables of a store in a file are made and migrated.
     """
 
     def __init__(self, uri: str, artifacts_uri: str, locks_dir: Path) -> None:
@@ -70,7 +70,7 @@ class Tracking:
         self._locks_dir = locks_dir
 
     def ping(self) -> None:
-        """Raise a clear error now if the store cannot be used, rather than after an hour of training."""
+        """Raise a clear error now if runs or their files cannot be stored, rather than after an hour of training."""
         with self._explained("answer"):
             self._client.search_experiments(max_results=1)
 
@@ -181,14 +181,12 @@ class Tracking:
     def _client(self) -> MlflowClient:
         """MLflow's client, after making or migrating the tables: once at a time, since two would collide."""
         try:
-            from filelock import FileLock
             from mlflow.tracking import MlflowClient
         except ImportError as error:
             raise MissingExtraError("mlflow", "pipeline") from error
-        check_reachable(self.uri)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        self._locks_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._locks_dir / "tracking.lock"), _quiet("alembic", "mlflow.store.db.utils"):
+        alone = making_tables(self.uri, self._locks_dir / "tracking.lock", "CLIPCAST_TRACKING_URI")
+        with alone, _quiet("alembic", "mlflow.store.db.utils"):
             client = MlflowClient(self.uri, registry_uri=self.uri)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)

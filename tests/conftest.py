@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 
 from features.settings import PREFIX, Settings
 from features.telemetry import silence
+from tests.postgres_world import Cluster, NoPostgresError, start_cluster, stop_cluster
 
 # A busy machine is no reason to fail, and a failure must come back on the next run.
 hypothesis_settings.register_profile("clipcast", deadline=None, derandomize=True)
@@ -30,3 +32,26 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(tmp_path: Path) -> Settings:
     """Settings of an empty workspace."""
     return Settings.load(home=tmp_path / ".clipcast", data=tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server of our own, started by the first test that asks for it."""
+    try:
+        cluster = start_cluster()
+    except NoPostgresError as error:
+        pytest.skip(str(error))
+    yield cluster
+    stop_cluster(cluster)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database: a file in `tmp_path`, and one of the server."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+        return
+    cluster: Cluster = request.getfixturevalue("postgres")
+    address = cluster.new_database()
+    yield address
+    cluster.drop(address)

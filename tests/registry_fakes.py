@@ -121,11 +121,14 @@ class JsonVersions:
         temporary.replace(self.path)
 
 
-def make_registry(folder: Path) -> Registry:
+def make_registry(folder: Path, address: str | None = None) -> Registry:
     """An empty registry, or the one that was made in this folder before."""
     folder.mkdir(exist_ok=True)
+    noted = folder / "address"
+    if not noted.exists():
+        noted.write_text(address or f"sqlite:///{folder}/ledger.db")
     return Registry(
-        Ledger(Database(f"sqlite:///{folder}/ledger.db", lock_timeout_s=20)),
+        Ledger(Database(noted.read_text(), lock_timeout_s=20)),
         JsonVersions(folder / "versions.json"),
         folder / "bundles",
         folder / "production.json",

@@ -32,8 +32,8 @@ WORSE = Interval(0.0, -0.01, 0.01)
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return make_registry(tmp_path / "home")
+def registry(tmp_path: Path, database_uri: str) -> Registry:
+    return make_registry(tmp_path / "home", database_uri)
 
 
 def versions_of(registry: Registry) -> JsonVersions:

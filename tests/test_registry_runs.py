@@ -21,8 +21,8 @@ KEY = "weekly/tiktok/2026-03-02/d1/p1"
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(f"sqlite:///{tmp_path}/ledger.db")
+def database(database_uri: str) -> Database:
+    return Database(database_uri)
 
 
 @pytest.fixture
@@ -52,12 +52,12 @@ def test_a_failed_run_starts_again(runs: Runs) -> None:
     assert (again.start, again.attempts) == (Start.RESUMED, 2)
 
 
-def test_the_run_of_a_killed_process_is_resumed(runs: Runs, tmp_path: Path) -> None:
+def test_the_run_of_a_killed_process_is_resumed(runs: Runs, database_uri: str) -> None:
     script = f"""
 import os, signal
 from registry.database import Database
 from registry.runs import Runs
-assert Runs(Database("sqlite:///{tmp_path}/ledger.db")).start_run({KEY!r}).start == "new"
+assert Runs(Database({database_uri!r})).start_run({KEY!r}).start == "new"
 os.kill(os.getpid(), signal.SIGKILL)
 """
     root = Path(__file__).parents[1]
