@@ -157,6 +157,11 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, *files)
 
     @property
+    def data_remote(self) -> str | None:
+        """Where DVC keeps the versions of the data beside this machine: with the artifacts, if those are on S3."""
+        return f"{self.artifacts_uri.rstrip('/')}/dvc" if self.artifacts_uri.startswith("s3:") else None
+
+    @property
     def bundles_dir(self) -> Path:
         """Published bundles, one folder per content hash."""
         return self.home / "bundles"

@@ -15,13 +15,19 @@ from features.parts import check_parts
 from features.store import WAIT_S, locked
 
 _NOTE = "clipcast"
+_REMOTE = "clipcast"
 
 
-def dvc_add(data: Path, *, wait_s: float = WAIT_S) -> str:
+def dvc_add(data: Path, remote: str | None = None, *, wait_s: float = WAIT_S) -> str:
     """Track the store's folder with DVC, and return the MD5 by which DVC names its content.
 
     The folder above becomes a DVC repository where it is none. `data.dvc` also notes the hash of the store's
     manifest: while that is unchanged, and DVC's cache holds the content, DVC is not started again.
+
+    Parameters
+    ----------
+    remote
+        Address to which the content is copied too; it becomes the repository's default remote.
 
     Raises
     ------
@@ -36,14 +42,17 @@ def dvc_add(data: Path, *, wait_s: float = WAIT_S) -> str:
     with locked(data, wait_s):
         manifest = read_manifest(data)
         check_parts(data, manifest.parts)
-        tracked = _read(data)
-        if _noted(tracked) == manifest.hash and _cached(data, _md5(data, tracked)):
+        tracked, wanted = _read(data), {"manifest": manifest.hash, **({"remote": remote} if remote else {})}
+        if wanted.items() <= _noted(tracked).items() and _cached(data, _md5(data, tracked)):
             return _md5(data, tracked)
         _init(data.parent)
         _dvc(data.parent, "add", data.name)
+        if remote:
+            _dvc(data.parent, "remote", "add", "--force", "--default", _REMOTE, remote)
+            _dvc(data.parent, "push", data.name)
         tracked = _read(data)
         md5 = _md5(data, tracked)
-        _note(data, tracked, manifest.hash)
+        _note(data, tracked, wanted)
         return md5
 
 
@@ -66,7 +75,7 @@ def _dvc(folder: Path, *arguments: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=folder,
-        env={**os.environ, "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"},
+        env={**_endpoint(), **os.environ, "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -75,6 +84,12 @@ def _dvc(folder: Path, *arguments: str) -> None:
         command = " ".join(("dvc", *arguments))
         said = (done.stderr or done.stdout).strip()
         raise VersioningError(f"`{command}` failed in {folder}: {said}\nmend that, then run the command again there")
+
+
+def _endpoint() -> dict[str, str]:
+    """Where S3 is for DVC: where MLflow was told that it is."""
+    found = os.environ.get("MLFLOW_S3_ENDPOINT_URL")
+    return {"AWS_ENDPOINT_URL_S3": found} if found else {}
 
 
 def _read(data: Path) -> dict[str, Any]:
@@ -100,17 +115,17 @@ def _cached(data: Path, md5: str) -> bool:
     return (data.parent / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]).is_file()
 
 
-def _noted(tracked: dict[str, Any]) -> str | None:
-    """The manifest hash of when the folder was last tracked."""
+def _noted(tracked: dict[str, Any]) -> dict[str, str]:
+    """The manifest hash of when the folder was last tracked, and the remote that it was copied to."""
     meta = tracked.get("meta")
     note = meta.get(_NOTE) if isinstance(meta, dict) else None
-    return note.get("manifest") if isinstance(note, dict) else None
+    return note if isinstance(note, dict) else {}
 
 
-def _note(data: Path, tracked: dict[str, Any], version: str) -> None:
-    """Note the manifest hash in the `meta` that DVC leaves to its users, and keeps."""
+def _note(data: Path, tracked: dict[str, Any], note: dict[str, str]) -> None:
+    """Note what was tracked in the `meta` that DVC leaves to its users, and keeps."""
     meta = tracked.get("meta")
-    tracked["meta"] = {**(meta if isinstance(meta, dict) else {}), _NOTE: {"manifest": version}}
+    tracked["meta"] = {**(meta if isinstance(meta, dict) else {}), _NOTE: note}
     path = dvc_file(data)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(yaml.safe_dump(tracked, sort_keys=False), encoding="utf-8")

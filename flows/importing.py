@@ -44,7 +44,7 @@ def import_files(files: list[Path], source: str, console: Console) -> None:
                 f"  [yellow]{collected.rejected} rows were set aside[/], each with the reason: {collected.rejects}"
             )
     if store.manifest().parts:
-        _track(settings.data, console)
+        _track(settings, console)
     if failed:
         raise ImportFileError("\n".join(failed))
 
@@ -57,7 +57,7 @@ def import_sample(seed: int, accounts: int, weeks: int, console: Console) -> Non
     appended = Store(settings.data).append([world.posts], SOURCE)
     world.labels.write_parquet(settings.data / LABELS_FILE, statistics=False)
     console.print(f"simulated posts: {words_of(appended)}")
-    _track(settings.data, console)
+    _track(settings, console)
 
 
 def words_of(appended: Appended) -> str:
@@ -72,10 +72,10 @@ def words_of(appended: Appended) -> str:
     return ", ".join(parts)
 
 
-def _track(data: Path, console: Console) -> None:
+def _track(settings: Settings, console: Console) -> None:
     with console.status("naming the version of the data (dvc add)"):
-        md5 = dvc_add(data)
-    console.print(f"data version {Store(data).manifest().hash[:12]} (DVC {md5[:12]})")
+        md5 = dvc_add(settings.data, settings.data_remote)
+    console.print(f"data version {Store(settings.data).manifest().hash[:12]} (DVC {md5[:12]})")
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def collect_posts() -> list[dict[str, Any]]:
     settings = Settings.load()
     found = Inbox(settings.inbox).collect(Store(settings.data), settings.home / "rejects")
     if any(each.appended for each in found):
-        dvc_add(settings.data)
+        dvc_add(settings.data, settings.data_remote)
     words = [_words(each) for each in found]
     for line in words or ["nothing new in the inbox"]:
         watcher_of("collect").say(line)

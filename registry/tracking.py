@@ -21,6 +21,7 @@ from features.schema import IMPORT, values_required
 from features.settings import mask
 from registry import semver
 from registry.address import absolute, making_tables
+from registry.artifacts import check_writable
 from registry.bundle import Bundle, open_bundle
 from registry.loading import NUMBERS
 
@@ -71,6 +72,7 @@ class Tracking:
 
     def ping(self) -> None:
         """Raise a clear error now if runs or their files cannot be stored, rather than after an hour of training."""
+        check_writable(self._artifacts_uri)
         with self._explained("answer"):
             self._client.search_experiments(max_results=1)
 

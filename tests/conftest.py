@@ -10,6 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from features.settings import PREFIX, Settings
 from features.telemetry import silence
 from tests.postgres_world import Cluster, NoPostgresError, start_cluster, stop_cluster
+from tests.s3_world import ObjectStore
 
 # A busy machine is no reason to fail, and a failure must come back on the next run.
 hypothesis_settings.register_profile("clipcast", deadline=None, derandomize=True)
@@ -55,3 +56,15 @@ def database_uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     address = cluster.new_database()
     yield address
     cluster.drop(address)
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """An S3-compatible server of our own, in this process."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield ObjectStore(f"http://{host}:{port}")
+    server.stop()
