@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from features.errors import ClipcastError, RegistryError
+from features.errors import BundleError, ClipcastError
 from features.schema import Platform
 from features.settings import Settings
 from registry.gate import GateRules
@@ -215,7 +215,7 @@ def _data_hash(registry: Registry, row: Row) -> str | None:
         return None
     try:
         return str(open_bundle(registry.bundles_dir / row.bundle_sha256, row.bundle_sha256).meta["data_hash"])
-    except RegistryError:
+    except BundleError:
         return None
 
 

@@ -187,6 +187,9 @@ class Tracking:
         except ImportError as error:
             raise MissingExtraError("mlflow", "pipeline") from error
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        if self.uri.startswith("postgresql"):
+            # training takes longer than some servers and firewalls keep a connection that nobody uses
+            os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
         alone = making_tables(self.uri, self._locks_dir / "tracking.lock", "CLIPCAST_TRACKING_URI")
         with alone, _quiet("alembic", "mlflow.store.db.utils"):
             client = MlflowClient(self.uri, registry_uri=self.uri)

@@ -119,6 +119,32 @@ def test_when_dvc_fails_its_own_words_are_told(tmp_path: Path) -> None:
         dvc_add(data)
 
 
+def test_a_copy_that_failed_is_told_and_tried_again_and_one_that_is_there_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    grow(data, 1)
+    made: list[str] = []
+    answers = iter([VersioningError("`dvc push data` failed"), None, None])
+
+    def dvc(_: Path, command: str, *__: str) -> None:
+        made.append(command)
+        if command == "add":
+            dvc_file(data).write_text("outs: [{md5: ab12.dir}]\n", encoding="utf-8")
+            cached = tmp_path / ".dvc" / "cache" / "files" / "md5" / "ab" / "12.dir"
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            cached.touch()
+        if command == "push" and (error := next(answers)):
+            raise error
+
+    monkeypatch.setattr(features.versioning, "_dvc", dvc)
+    with pytest.raises(VersioningError, match="push"):
+        dvc_add(data, "s3://bucket/dvc")
+    for remote in ("s3://bucket/dvc", "s3://bucket/dvc", None, "s3://another/dvc"):
+        dvc_add(data, remote)
+    assert made.count("push") == 3
+
+
 def test_there_must_be_something_to_track(tmp_path: Path) -> None:
     with pytest.raises(VersioningError, match="clipcast import"):
         dvc_add(tmp_path / "data")

@@ -216,10 +216,13 @@ def _log(study: Study) -> list[dict[str, Any]]:
 
 
 def open_storage(storage: str | None) -> BaseStorage | None:
-    """Open the study's database, which waits rather than fails while another process writes."""
+    """Open the study's database: a file waits while another process writes, a server is asked anew after each trial."""
     if storage is None:
         return None
-    options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
+    from sqlalchemy.pool import NullPool
+
+    # a trial may take longer than some servers and firewalls keep a connection that nobody uses
+    options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {"poolclass": NullPool}
     opened: BaseStorage = _optuna().storages.RDBStorage(storage, engine_kwargs=options)
     return opened
 
