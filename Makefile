@@ -9,7 +9,7 @@ INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types imports pytest soak bench ui clean
+.PHONY: help demo test lint types imports pytest soak bench audit ui clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ soak: $(STAMP) ## Kill and race real processes for minutes on end
 bench: $(STAMP) ## Measure speed and memory
 	$(BIN)/python benchmarks/run.py
 
+audit: $(VENV)/audit/.installed ## Look up known vulnerabilities of every pinned package; needs the network
+	@$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt || { \
+		echo "the audit found something, or could not ask about every package: the lines above say which" >&2; exit 1; }
+
 ui: $(STAMP) ## Open runs and versions in the browser
 	@$(BIN)/clipcast ui
 
@@ -55,4 +59,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) --upgrade pip # the one that comes with Python takes twice as long
 	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+# pip-audit has an environment of its own, since what it needs is no part of clipcast.
+$(VENV)/audit/.installed: pyproject.toml constraints.txt
+	@test -x $(VENV)/audit/bin/python || $(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt --upgrade pip
+	@$(VENV)/audit/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt --group audit
 	@touch $@

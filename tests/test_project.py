@@ -142,8 +142,9 @@ def test_no_file_names_a_place_on_somebodys_machine() -> None:
 
 
 def test_every_requirement_has_an_exact_pin() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    described = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, tools = described["project"], described["dependency-groups"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values(), *tools.values()]
     names = {re.split(r"[\[<>=]", wanted)[0] for group in groups for wanted in group} - {"clipcast"}
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
