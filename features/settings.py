@@ -18,13 +18,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from features.errors import SettingsError
+from features.safety import mask
 
 PREFIX = "CLIPCAST_"
 PARAMS_FILE = "params.yaml"
 
 _NO_DRIVER = re.compile(r"^postgres(ql)?:")  # would ask for a driver that no extra installs
-_PASSWORD = re.compile(r"(://[^:/@]*:).+(?=@)")
-_SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 def _absolute(path: Path) -> Path:
@@ -35,6 +34,15 @@ def _address(uri: str) -> str:
     if "://" not in uri or uri.startswith("file:"):
         raise ValueError("must be an address: sqlite:///folder/file.db, postgresql+psycopg://host/name or a server's")
     return _NO_DRIVER.sub("postgresql+psycopg:", uri)
+
+
+def _without_secrets(uri: str) -> str:
+    if mask(uri) != uri:
+        raise ValueError(
+            "must hold no password or key, since the tracking store keeps it with every experiment; give them to the "
+            "library of the store, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
+        )
+    return uri
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -118,7 +126,9 @@ class Settings(BaseSettings):
     database_uri: DatabaseUri = Field(default_factory=lambda known: _sqlite(known["home"] / "ledger.db"))
     tracking_uri: DatabaseUri = Field(default_factory=lambda known: _beside(known, "mlflow.db", "clipcast_tracking"))
     studies_uri: DatabaseUri = Field(default_factory=lambda known: _beside(known, "studies.db", "clipcast_studies"))
-    artifacts_uri: str = Field(default_factory=lambda known: (known["home"] / "artifacts").as_uri())
+    artifacts_uri: Annotated[str, AfterValidator(_without_secrets)] = Field(
+        default_factory=lambda known: (known["home"] / "artifacts").as_uri()
+    )
 
     seed: Annotated[int, Field(ge=0)]
     threads: Count
@@ -190,11 +200,6 @@ class Settings(BaseSettings):
         """Every setting as plain JSON values, with the passwords and keys in addresses masked."""
         described: dict[str, Any] = self.model_dump(mode="json")
         return {name: mask(value) if name.endswith("_uri") else value for name, value in described.items()}
-
-
-def mask(uri: str) -> str:
-    """Hide the password of an address, and the values of its parameters that look like secrets."""
-    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1***", uri))
 
 
 def _sqlite(path: Path) -> str:

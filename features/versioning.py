@@ -12,6 +12,7 @@ import yaml
 from features.errors import MissingExtraError, VersioningError
 from features.manifest import NAME, read_manifest
 from features.parts import check_parts
+from features.safety import redact
 from features.store import WAIT_S, locked
 
 _NOTE = "clipcast"
@@ -82,7 +83,7 @@ def _dvc(folder: Path, *arguments: str) -> None:
     )
     if done.returncode:
         command = " ".join(("dvc", *arguments))
-        said = (done.stderr or done.stdout).strip()
+        said = redact(done.stderr or done.stdout).strip()
         raise VersioningError(f"`{command}` failed in {folder}: {said}\nmend that, then run the command again there")
 
 

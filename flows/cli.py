@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from features.errors import ClipcastError
+from features.safety import as_the_user_usually_writes, print_redacted, protect, redact
 from features.schema import Platform
 from features.telemetry import silence
 
@@ -42,11 +43,14 @@ AsJson = Annotated[str | None, typer.Option("--json", metavar="[FILE]", help="Pr
 def main() -> None:
     """Run the command line; an error that clipcast raises on purpose is printed as it stands."""
     silence()
+    protect()
     try:
         app(args=_with_optional_file(sys.argv[1:]))
     except ClipcastError as error:
-        errors.print(f"[bold red]error:[/] {_escaped(str(error))}")
+        errors.print(f"[bold red]error:[/] {_escaped(redact(str(error)))}")
         raise SystemExit(1) from None
+    finally:
+        sys.excepthook = print_redacted  # Typer puts its own there
 
 
 @app.command("import")
@@ -222,7 +226,8 @@ def _show(content: Any, target: str | None) -> None:
     if target == "-":
         sys.stdout.write(text + "\n")
     else:
-        Path(target).write_text(text + "\n", encoding="utf-8")
+        with as_the_user_usually_writes():
+            Path(target).write_text(text + "\n", encoding="utf-8")
 
 
 def _print_tree(tree: dict[str, Any], indent: str = "") -> None:

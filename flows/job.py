@@ -15,6 +15,7 @@ from typing import Any
 
 from features.errors import ClipcastError, StoreError
 from features.known import known_posts
+from features.safety import redact
 from features.schema import Platform
 from features.settings import Settings
 from features.store import Store
@@ -188,7 +189,7 @@ def _recorded(runs: Runs, key: str) -> Iterator[Callable[[Outcome], None]]:
     try:
         yield finish
     except BaseException as error:
-        words = str(error) if isinstance(error, ClipcastError) else repr(error)
+        words = redact(str(error) if isinstance(error, ClipcastError) else repr(error))
         runs.finish_run(key, RunStatus.FAILED, {"error": words})
         raise
 

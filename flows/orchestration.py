@@ -13,6 +13,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from features.errors import ClipcastError
+from features.safety import protect, redact
 from features.schema import Platform
 from features.settings import Settings
 from features.sources import Collected, Inbox
@@ -61,6 +62,7 @@ FLOWS = {"daily": daily, "weekly": weekly, "monthly": monthly}
 @task(name="collect", cache_policy=NO_CACHE, persist_result=False)
 def collect_posts() -> list[dict[str, Any]]:
     """Append the files that wait in the inbox and name the data's new version; return what failed."""
+    protect()
     settings = Settings.load()
     found = Inbox(settings.inbox).collect(Store(settings.data), settings.home / "rejects")
     if any(each.appended for each in found):
@@ -77,17 +79,19 @@ def run_platform(name: str, platform: str, day: str) -> dict[str, Any]:
     job = Job(name, Platform(platform), date.fromisoformat(day), Settings.load(), watcher_of(platform))
     try:
         outcome = once(job, JOBS[name])
-    except Exception:
+    except Exception as error:  # noqa: BLE001  raised again, without secrets: Prefect keeps the words of a task's error
         log = job.settings.home / "logs" / f"{name}-{platform}-{day}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc(), encoding="utf-8")
+        log.write_text(redact(traceback.format_exc()), encoding="utf-8")
         job.watcher.say(f"failed; the traceback is in {log}")
-        raise
+        words = str(error) if isinstance(error, ClipcastError) else f"{type(error).__name__}: {error}"
+        raise ClipcastError(redact(words)) from None
     job.watcher.say(sentence(outcome.to_dict()))
     return outcome.to_dict()
 
 
 def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> list[dict[str, Any]]:
+    protect()  # a work pool's process has no other entry point
     settings = Settings.load()
     prepare_databases(settings)
     chosen = platforms or [str(platform) for platform in Store(settings.data).platforms()]

@@ -15,6 +15,7 @@ from features.errors import ImportFileError, NoChampionError, SettingsError
 from features.history import History
 from features.known import known_posts
 from features.reading import read_posts
+from features.safety import as_the_user_usually_writes
 from features.schema import Platform
 from features.settings import Settings
 from features.store import Store
@@ -92,10 +93,11 @@ def _history(settings: Settings, platform: Platform, history: str) -> History | 
 
 
 def _write(answer: pl.DataFrame, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".parquet":
-        answer.write_parquet(out)
-    elif out.suffix == ".csv":
-        answer.write_csv(out)
-    else:
+    if out.suffix not in (".parquet", ".csv"):
         raise ImportFileError(f"{out}: forecasts are written as .csv or .parquet; give --out such a name")
+    with as_the_user_usually_writes():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".parquet":
+            answer.write_parquet(out)
+        else:
+            answer.write_csv(out)

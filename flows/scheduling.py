@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 
-from features.settings import Settings, mask
+from features.safety import mask
+from features.settings import Settings
 from flows.running import quiet_engines
 
 if TYPE_CHECKING:
@@ -39,5 +40,7 @@ def serve_ui(port: int, console: Console) -> int:
     """Serve MLflow's page over the workspace's runs and versions until stopped; return its exit code."""
     settings = Settings.load()
     console.print(f"runs and versions of {mask(settings.tracking_uri)}: http://127.0.0.1:{port}")
-    command = ["-m", "mlflow", "ui", "--backend-store-uri", settings.tracking_uri, "--port", str(port)]
-    return subprocess.run([sys.executable, *command], env=os.environ, check=False).returncode
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
+    # not as an option: everybody on the machine can read the arguments of a process
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri}
+    return subprocess.run(command, env=environment, check=False).returncode

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import MissingExtraError, RegistryError
-from features.settings import mask, schema_of
+from features.safety import mask
+from features.settings import schema_of
 from registry.database import ADVISORY_LOCK
 
 CONNECT_TIMEOUT_S = 5.0

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from features.errors import LockedError, RegistryError
+from features.safety import mask, redact
 
 REVISION = "r0001"
 """The revision of the tables below; `registry/migrations` holds the way from every earlier one."""
@@ -118,7 +119,7 @@ class Database:
     def __init__(self, uri: str, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
         self._lock_timeout_s = lock_timeout_s
         self._engine = _engine(uri, lock_timeout_s)
-        self.name = self._engine.url.render_as_string(hide_password=True)
+        self.name = mask(self._engine.url.render_as_string(hide_password=True))
         self._prepare()
 
     @contextmanager
@@ -171,7 +172,7 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            cause = str(error.orig).strip().partition("\n")[0]
+            cause = redact(str(error.orig)).strip().partition("\n")[0]
             if _is_lock_timeout(error):
                 raise LockedError(
                     f"{self.name} was locked by another process for more than {self._lock_timeout_s:g} s; "

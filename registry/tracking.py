@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from features.errors import MissingExtraError, RegistryError
+from features.safety import mask, redact
 from features.schema import IMPORT, values_required
-from features.settings import mask
 from registry import semver
 from registry.address import absolute, making_tables
 from registry.artifacts import check_writable
@@ -208,7 +208,7 @@ class Tracking:
             yield
         except MlflowException as error:
             raise RegistryError(
-                f"the tracking store {mask(self.uri)} could not {task}: {mask(error.message)}; "
+                f"the tracking store {mask(self.uri)} could not {task}: {redact(error.message)}; "
                 "check CLIPCAST_TRACKING_URI and that the store is up"
             ) from error
 

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 import features.settings
 from features.errors import SettingsError
-from features.settings import PARAMS_FILE, Settings, mask
+from features.safety import mask
+from features.settings import PARAMS_FILE, Settings
 
 ROOT = Path(__file__).parents[1]
 

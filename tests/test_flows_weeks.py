@@ -12,6 +12,7 @@ import pytest
 from features.schema import IMPORT
 from features.simulate import SOURCE, World, simulate
 from features.store import Store
+from tests.test_faults_secrets import PLANTED, assert_hidden, open_to_others
 
 pytestmark = pytest.mark.slow
 
@@ -26,12 +27,15 @@ class Workspace:
     def __init__(self, folder):
         self.folder = folder
         self.home, self.data = folder / "home", folder / "data"
+        self.said = ""
         Store(self.data).append([simulate(WORLD).posts], SOURCE)
 
     def clipcast(self, *arguments, expect=0):
-        env = {**os.environ, **SMALL, "CLIPCAST_HOME": str(self.home), "CLIPCAST_DATA": str(self.data)}
+        places = {"CLIPCAST_HOME": str(self.home), "CLIPCAST_DATA": str(self.data)}
+        env = {**os.environ, **SMALL, **PLANTED, **places}
         command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, umask=0o022)
+        self.said += done.stdout + done.stderr
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout
 
@@ -162,3 +166,14 @@ def test_the_table_for_the_readme_names_its_data(workspace):
     assert "old" not in text
     assert "simulated posts" in text
     assert "| Platform | Accuracy | MAE | R² | Last updated |" in text
+
+
+def test_a_whole_run_writes_nothing_that_others_may_read(workspace):
+    """Neither clipcast nor MLflow, Optuna, Prefect, Polars or Matplotlib, under a umask that lets everybody read."""
+    assert {path.name for path in workspace.home.iterdir()} >= {"artifacts", "bundles", "cards", "mlflow.db", "prefect"}
+    assert open_to_others(workspace.home) == []
+
+
+def test_a_whole_run_keeps_no_secret_of_its_environment(workspace):
+    """Not in its output, nor in any file: databases, logs, runs, cards, bundles and Prefect's home."""
+    assert_hidden(workspace.folder, workspace.said)
