@@ -45,7 +45,7 @@ STAGES = {
     "bundles and ledger": ("registry.candidate:pack", "registry.promotion:settle"),
     TRACKING: tuple(
         f"registry.tracking:Tracking.{method}"
-        for method in ("ping", "log_run", "register", "get_alias", "set_alias", "highest_semver", "set_version_tags")
+        for method in ("ping", "log_run", "register", "get_alias", "set_alias", "set_version_tags")
     ),
     DVC: ("features.versioning:dvc_add",),
     "the rest of the job": ("flows.job:once", "flows.importing:import_files"),

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from rich.markup import escape
 
 from features.columns import Ints
 from features.errors import BundleError, NotEnoughDataError
@@ -67,11 +68,14 @@ class Champion:
 
 
 def champion_of(job: Job) -> Champion | None:
-    """Open the platform's champion, None before the first promotion."""
-    row = job.registry.ledger.champion(job.name)
-    if row is None:
+    """Open the platform's champion, None before the first promotion and where nothing is left of it."""
+    if job.champion is None:
         return None
-    return Champion(row, job.registry.bundle_of(row))
+    try:
+        return Champion(job.champion, job.registry.bundle_of(job.champion))
+    except BundleError as error:
+        job.watcher.say(f"the champion cannot be compared with: {escape(str(error))}")
+        return None
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,8 @@ class Challenge:
     def _carry_out(self, decision: Decision, served: Bundle, evaluated: Bundle, artifacts: Path) -> Outcome:
         """Describe and register the candidate, and enter the decision in the ledger with all that follows."""
         job = self.job
-        semver = next_semver(job.tracking.highest_semver(job.name), self.change)
+        highest = job.registry.ledger.numbers(job.name)
+        semver = next_semver(highest.semver, self.change)
         described = self._described(decision, semver)
         card = write_description(described, job.settings.cards_dir / job.name / semver)
         metrics = {**measured(described), "training_s": self.trained.seconds}
@@ -250,12 +255,12 @@ class Challenge:
             run_key=self._key,
             started=job.started,
         )
-        version = job.tracking.register(job.name, served.folder, run_id, tags, decision.reason)
+        version = job.tracking.register(job.name, served.folder, run_id, tags, decision.reason, above=highest.version)
         row = settle(
             job.registry,
             Candidate(job.name, semver, served.folder, data_words(described), version, metrics),
             decision,
-            expected_head=None if self.champion is None else self.champion.row.version,
+            expected_head=None if job.champion is None else job.champion.version,
             who=whoami(),
             logical_date=job.day,
             run_key=self._key,

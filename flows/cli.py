@@ -155,6 +155,18 @@ def rollback(
 
 
 @app.command()
+def reconcile() -> None:
+    """Bring alias, bundles and production file in line with the ledger; exit with 1 where a choice is left to you."""
+    from flows.reconciling import put_right
+
+    found = put_right()
+    for line in found.mended or ([] if found.problems else ["everything follows the ledger"]):
+        console.print(_escaped(line))
+    if found.problems:
+        raise ClipcastError("\n".join(found.problems))
+
+
+@app.command()
 def config(json: AsJson = None) -> None:
     """Show every setting."""
     from features.settings import Settings

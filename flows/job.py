@@ -21,6 +21,7 @@ from features.settings import Settings
 from features.store import Store
 from registry.candidate import Rules
 from registry.gate import GateRules
+from registry.ledger import Row
 from registry.places import Registry
 from registry.runs import Runs, RunStatus, Start
 from registry.tracking import Tracking, model_name
@@ -82,6 +83,11 @@ class Job:
     def registry(self) -> Registry:
         """Ledger, versions and published bundles."""
         return Registry.open(self.settings)
+
+    @cached_property
+    def champion(self) -> Row | None:
+        """The ledger's row of the version that was in production when the job first asked."""
+        return self.registry.ledger.champion(self.name)
 
     @cached_property
     def tracking(self) -> Tracking:

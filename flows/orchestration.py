@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -11,6 +12,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from rich.markup import escape
 
 from features.errors import ClipcastError
 from features.safety import protect, redact
@@ -21,6 +23,7 @@ from features.store import Store
 from features.versioning import dvc_add
 from flows.job import Job, Outcome, once
 from flows.progress import is_watched, watcher_of
+from flows.reconciling import put_right
 from flows.refresh import refresh
 from flows.retrain import retrain
 from flows.review import review
@@ -94,6 +97,7 @@ def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> li
     protect()  # a work pool's process has no other entry point
     settings = Settings.load()
     prepare_databases(settings)
+    _put_right()
     chosen = platforms or [str(platform) for platform in Store(settings.data).platforms()]
     when = day or datetime.now(UTC).date().isoformat()
     futures = {platform: run_platform.submit(name, platform, when) for platform in chosen}
@@ -111,6 +115,16 @@ def prepare_databases(settings: Settings) -> None:
     Tracking(settings.tracking_uri, settings.artifacts_uri, settings.locks_dir).ping()
     with making_tables(settings.studies_uri, settings.locks_dir / "studies.lock", "CLIPCAST_STUDIES_URI"):
         open_storage(settings.studies_uri)
+
+
+def _put_right() -> None:
+    """Let every place follow the ledger before anything is decided, and say what did not."""
+    found = put_right()
+    for line in (*found.mended, *found.problems):
+        if is_watched():
+            watcher_of("registry").say(escape(line))
+        else:
+            logging.getLogger("clipcast").warning(line)
 
 
 def _outcome(platform: str, future: Any) -> dict[str, Any]:

@@ -19,7 +19,9 @@ def refresh(job: Job) -> Outcome:
     """Refit the champion's recipe from scratch, and judge both on the newest posts that neither has seen."""
     champion = champion_of(job)
     if champion is None:
-        return Outcome(str(job.platform), "idle", f"{job.name} has no champion yet; train one: clipcast run weekly")
+        return Outcome(
+            str(job.platform), "idle", f"{job.name} has no champion to refit; train one: clipcast run weekly"
+        )
     job.watcher.say("building rows")
     examples = job.examples()
     split = newest_half(examples, _unseen(examples, champion), job.settings.outcome.maturity_days)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from features.errors import BundleError, ClipcastError
@@ -36,7 +37,7 @@ def statuses() -> list[dict[str, Any]]:
             "since": row.at.isoformat(),
             "age_days": round((now - row.at).total_seconds() / 86_400, 2),
             "data": row.data_source,
-            "data_hash": _data_hash(registry, row),
+            **_of_bundle(registry, row),
             "bundle_sha256": row.bundle_sha256,
             "metrics": dict(row.metrics),
         }
@@ -73,9 +74,12 @@ def show_status(found: list[dict[str, Any]], console: Console) -> None:
             _number(metrics, "mae_log"),
             _number(metrics, "accuracy"),
             each["data"],
-            str(each["data_hash"])[:12],
+            (each["data_hash"] or "unknown")[:12],
         )
     console.print(table)
+    for each in found:
+        if each["problem"]:
+            console.print(f"[red]{each['model']} cannot serve[/]: {escape(each['problem'])}")
 
 
 def ledger_rows(model: str | None) -> list[dict[str, Any]]:
@@ -207,16 +211,15 @@ def _speaks_of(status: dict[str, Any]) -> str:
     return f"{status['model']} {status['semver']}: {judged}; in production it has learned from {status['data']}"
 
 
-def _data_hash(registry: Registry, row: Row) -> str | None:
-    """Return the hash of the data behind a version, from its published bundle."""
+def _of_bundle(registry: Registry, row: Row) -> dict[str, str | None]:
+    """Return the hash of the data behind a version from its published bundle, and why that cannot be had."""
     from registry.bundle import open_bundle
 
-    if row.bundle_sha256 is None:
-        return None
     try:
-        return str(open_bundle(registry.bundles_dir / row.bundle_sha256, row.bundle_sha256).meta["data_hash"])
-    except BundleError:
-        return None
+        bundle = open_bundle(registry.bundles_dir / str(row.bundle_sha256), row.bundle_sha256)
+    except BundleError as error:
+        return {"data_hash": None, "problem": str(error)}
+    return {"data_hash": str(bundle.meta["data_hash"]), "problem": None}
 
 
 def _with_ends(rung: dict[str, Any], metric: str) -> str:

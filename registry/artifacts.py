@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from features.errors import MissingExtraError, RegistryError
-from features.settings import mask
+from features.safety import mask
 
 _PROBE = ".clipcast-can-write"
 _NEXT_STEP = {

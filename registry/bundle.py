@@ -26,7 +26,7 @@ BUNDLE_FILE = "bundle.json"
 _PICKLE_SUFFIXES = {".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".pt", ".pth", ".ckpt"}
 _PICKLE_HEADERS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _ZIP_HEADER = b"PK\x03\x04"
-_ADVICE = "publish the bundle again, or go back to another version: clipcast rollback"
+_ADVICE = "fetch it again from the registry: clipcast reconcile, or go back to another version: clipcast rollback"
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from features.errors import ConflictError, RegistryError
 from registry import database as db
+from registry import semver
 from registry.bundle import canonical_json
 from registry.database import Database
 
@@ -87,6 +88,13 @@ class Row(Entry):
         return {**values, "at": self.at.isoformat(), "logical_date": None if day is None else day.isoformat()}
 
 
+class Numbers(NamedTuple):
+    """The highest version and semantic version of a model so far."""
+
+    version: int
+    semver: str | None
+
+
 class Book:
     """The ledger within one transaction."""
 
@@ -119,6 +127,14 @@ class Book:
         """The rows of one model, or of all, oldest first."""
         query = sa.select(db.ledger).order_by(db.ledger.c.id)
         return self._rows(query if model is None else query.where(db.ledger.c.model == model))
+
+    def numbers(self, model: str) -> Numbers:
+        """The highest numbers that any version of a model was given; what was never decided on has no claim to one."""
+        rows = self.history(model)
+        return Numbers(
+            max((row.version for row in rows if row.version is not None), default=0),
+            max((row.semver for row in rows if row.semver is not None), key=semver.parse, default=None),
+        )
 
     def decisions(self, run_key: str) -> tuple[Row, ...]:
         """What a run has written so far; a run that was killed continues after it."""
@@ -214,6 +230,11 @@ class Ledger:
         """The row that brought the version in production there."""
         with self.reading() as book:
             return book.champion(model)
+
+    def numbers(self, model: str) -> Numbers:
+        """The highest numbers that any version of a model was given."""
+        with self.reading() as book:
+            return book.numbers(model)
 
     def history(self, model: str | None = None) -> Sequence[Row]:
         """The rows of one model, or of all, oldest first."""

@@ -15,6 +15,7 @@ from registry.production import Production, write_production
 if TYPE_CHECKING:
     from features.settings import Settings
 
+CHOICE = "choose: go back to another version (clipcast rollback), or train a new one (clipcast run weekly)"
 PRODUCTION = "production"
 CHALLENGER = "challenger"
 
@@ -34,8 +35,8 @@ class Versions(Protocol):
         """Remove an alias; removing one that is not there changes nothing."""
         ...
 
-    def has_version(self, name: str, version: int) -> bool:
-        """Whether a version is still registered."""
+    def holds(self, name: str, version: int, sha256: str) -> bool:
+        """Whether a version is still registered, and says that it is this bundle."""
         ...
 
     def download(self, name: str, version: int, into: Path) -> Path:
@@ -80,6 +81,12 @@ class Registry:
             self._fetch(row.model, row.version, row.bundle_sha256)
         return open_bundle(folder, row.bundle_sha256)
 
+    def holds(self, row: Row) -> bool:
+        """Whether the version that a row speaks of is still registered, with the same bundle."""
+        if row.version is None or row.bundle_sha256 is None:
+            return False
+        return self.versions.holds(row.model, row.version, row.bundle_sha256)
+
     def write_production_file(self) -> bool:
         """Let `production.json` follow the ledger; answer whether it had to change.
 
@@ -94,11 +101,10 @@ class Registry:
             return write_production(self.production_file, {model: _serving(book, model) for model in book.models()})
 
     def _fetch(self, model: str, version: int, sha256: str) -> None:
-        if not self.versions.has_version(model, version):
+        if not self.versions.holds(model, version, sha256):
             raise BundleError(
-                f"the bundle {sha256} of {model} version {version} is lost: it is not in {self.bundles_dir}, "
-                "and the version was deleted from the registry; choose: go back to another version "
-                "(clipcast rollback), or train a new one (clipcast run weekly)"
+                f"the bundle {sha256} of {model} version {version} is lost: it is not whole in {self.bundles_dir}, "
+                f"and the version was deleted from the registry or replaced there; {CHOICE}"
             )
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.versions.download(model, version, Path(temporary))

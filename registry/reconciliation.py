@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from features.errors import BundleError, RegistryError
 from registry.ledger import MOVES, Book, Entry, Kind, Row
-from registry.places import CHALLENGER, PRODUCTION, Registry
+from registry.places import CHALLENGER, CHOICE, PRODUCTION, Registry
 from registry.production import Production, read_production
 
 
@@ -49,7 +49,7 @@ def mend_challenger_alias(registry: Registry, book: Book, model: str) -> None:
     """Let the alias `challenger` name the newest candidate that may shadow the champion, or nothing."""
     wanted = book.challenger(model)
     named = registry.versions.get_alias(model, CHALLENGER)
-    if wanted is None or wanted.version is None or not registry.versions.has_version(model, wanted.version):
+    if wanted is None or wanted.version is None or not registry.holds(wanted):
         if named is not None:
             registry.versions.delete_alias(model, CHALLENGER)
     elif named != wanted.version:
@@ -84,22 +84,26 @@ def _mend_production_alias(registry: Registry, book: Book, champion: Row, found:
     """Set the alias to the champion; answer what somebody else had done to it."""
     model, head = champion.model, int(champion.version or 0)
     named = registry.versions.get_alias(model, PRODUCTION)
-    if named == head:
-        return []
-    if not registry.versions.has_version(model, head):
+    is_held = registry.holds(champion)
+    if not is_held:
         found.problems.append(
-            f"{model}: version {head} is in production but was deleted from the registry; its bundle still "
-            "serves; choose: go back to another version (clipcast rollback), or train a new one "
-            "(clipcast run weekly)"
+            f"{model}: version {head} is in production, but was deleted from the registry or replaced there; "
+            f"clipcast predict goes on with its published bundle; {CHOICE}"
         )
+        if named is None:
+            return []
+        registry.versions.delete_alias(model, PRODUCTION)
+    elif named == head:
         return []
-    registry.versions.set_alias(model, PRODUCTION, head)
+    else:
+        registry.versions.set_alias(model, PRODUCTION, head)
     if named in book.intended(model):
         book.forget(model, int(named or 0))
         found.mended.append(f"{model}: the promotion of version {named} was interrupted and is undone")
         return []
     moved = "was deleted" if named is None else f"was moved to version {named}"
-    return [f"{model}: the alias {PRODUCTION} {moved} without the ledger, and names version {head} again"]
+    now = f"names version {head} again" if is_held else "names nothing now"
+    return [f"{model}: the alias {PRODUCTION} {moved} without the ledger, and {now}"]
 
 
 def _stray_entry(book: Book, champion: Row, serving: Mapping[str, Production]) -> list[str]:

@@ -43,6 +43,11 @@ def rollback(
     if champion is None:
         raise NoChampionError(f"{model} has no production version to roll back from; see clipcast status")
     target = _choose(champion, history, to_version)
+    if not registry.holds(target):
+        raise RegistryError(
+            f"{model} stays at version {champion.version}: version {target.version} was deleted from the registry or "
+            "replaced there; go back to another version with --to, or train a new one: clipcast run weekly"
+        )
     bundle = registry.bundle_of(target)
     measured = _check(registry, champion, bundle, rules)
     failed = [check.detail for check in measured if check.passed is False]

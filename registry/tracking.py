@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from features.errors import MissingExtraError, RegistryError
+from features.errors import BundleError, MissingExtraError, RegistryError
 from features.safety import mask, redact
 from features.schema import IMPORT, values_required
 from registry import semver
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 MODEL_FOLDER = "model"
 BUNDLE_TAG = "bundle_sha256"
-SEMVER_TAG = "semver"
 RUN_KEY_TAG = "run_key"
 
 _BUNDLE_ARTIFACT = "bundle"
@@ -103,18 +102,25 @@ class Tracking:
             self._fill(run.info.run_id, params, metrics, artifacts)
             return str(run.info.run_id)
 
-    def register(self, name: str, bundle_folder: Path, run_id: str, tags: Mapping[str, str], description: str) -> int:
-        """Register a bundle as a new version of a model, or find the one that this run registered before."""
+    def register(
+        self, name: str, bundle_folder: Path, run_id: str, tags: Mapping[str, str], description: str, *, above: int = 0
+    ) -> int:
+        """Register a bundle as a new version of a model, or find the one that this run registered before.
+
+        `above` is the highest number that was ever given: a registry that lost the model would count from 1 again.
+        """
         bundle = open_bundle(bundle_folder)
         with self._explained(f"register a version of {name}"):
+            source = f"{self._client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
             self._create_model(name)
-            found = self._versions(f"name = '{name}' and run_id = '{run_id}'")
-            if same := [int(each.version) for each in found if each.tags.get(BUNDLE_TAG) == bundle.sha256]:
-                return same[0]
+            found = self._versions(f"name = '{name}'")
+            mine = (run_id, source, bundle.sha256)
+            if same := [each for each in found if (each.run_id, each.source, each.tags.get(BUNDLE_TAG)) == mine]:
+                return int(same[0].version)
+            self._count_past(name, above, max((int(each.version) for each in found), default=0))
             with tempfile.TemporaryDirectory() as temporary:
                 folder = _save_model(Path(temporary), bundle, run_id)
                 self._client.log_artifacts(run_id, str(folder), MODEL_FOLDER)
-            source = f"{self._client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
             created = self._client.create_model_version(
                 name, source, run_id, tags={**_tags_of(bundle), **tags}, description=description
             )
@@ -136,10 +142,14 @@ class Tracking:
         with self._explained(f"delete {name}@{alias}"):
             self._found(lambda client: client.delete_registered_model_alias(name, alias))
 
-    def has_version(self, name: str, version: int) -> bool:
-        """Whether a version is still registered."""
+    def holds(self, name: str, version: int, sha256: str) -> bool:
+        """Whether a version is still registered, and says that it is this bundle.
+
+        Where a model was deleted altogether, its numbers are given again, to versions of whoever comes next.
+        """
         with self._explained(f"look up version {version} of {name}"):
-            return self._found(lambda client: client.get_model_version(name, str(version))) is not None
+            found = self._found(lambda client: client.get_model_version(name, str(version)))
+        return found is not None and found.tags.get(BUNDLE_TAG) == sha256
 
     def version_tags(self, name: str, version: int) -> dict[str, str]:
         """Everything that a version says of itself."""
@@ -155,12 +165,6 @@ class Tracking:
             for key, value in tags.items():
                 self._client.set_model_version_tag(name, str(version), key, value)
 
-    def highest_semver(self, name: str) -> str | None:
-        """The highest semantic version among all versions of a model."""
-        with self._explained(f"list the versions of {name}"):
-            found = [each.tags[SEMVER_TAG] for each in self._versions(f"name = '{name}'") if SEMVER_TAG in each.tags]
-        return max(found, key=semver.parse, default=None)
-
     def download(self, name: str, version: int, into: Path) -> Path:
         """Fetch the bundle of a version, check it against the version's tag, and return its folder.
 
@@ -169,14 +173,19 @@ class Tracking:
         sha256 = self.version_tags(name, version).get(BUNDLE_TAG)
         if sha256 is None:
             raise RegistryError(f"version {version} of {name} was not registered by clipcast, and is never loaded")
-        from mlflow.artifacts import download_artifacts
+        from mlflow.artifacts import download_artifacts, list_artifacts
 
         with self._explained(f"download version {version} of {name}"):
             source = self._client.get_model_version_download_uri(name, str(version))
             into.mkdir(parents=True, exist_ok=True)
-            folder = Path(
-                download_artifacts(f"{source}/artifacts/{_BUNDLE_ARTIFACT}", dst_path=str(into), tracking_uri=self.uri)
-            )
+            above, wanted = f"{source}/artifacts", f"{source}/artifacts/{_BUNDLE_ARTIFACT}"
+            found = {Path(each.path).name for each in list_artifacts(above, tracking_uri=self.uri)}
+            if _BUNDLE_ARTIFACT not in found:
+                raise BundleError(
+                    f"version {version} of {name} has no files at {wanted} any more; choose: go back to "
+                    "another version (clipcast rollback), or train a new one (clipcast run weekly)"
+                )
+            folder = Path(download_artifacts(wanted, dst_path=str(into), tracking_uri=self.uri))
         return open_bundle(folder, sha256).folder
 
     @cached_property
@@ -271,6 +280,12 @@ class Tracking:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+    def _count_past(self, name: str, above: int, highest: int) -> None:
+        """Use up numbers that were given before, by versions that are deleted at once."""
+        while highest < above:
+            highest = int(self._client.create_model_version(name, self._artifacts_uri).version)
+            self._client.delete_model_version(name, str(highest))
 
     def _versions(self, query: str) -> list[ModelVersion]:
         found: list[ModelVersion] = []

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from registry.bundle import write_bundle
+from registry.bundle import open_bundle, write_bundle
 from registry.database import Database
 from registry.gate import Comparison, Evidence
 from registry.ledger import Ledger
@@ -95,7 +95,7 @@ class JsonVersions:
         return named
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        assert self.has_version(name, version)
+        assert self._read()["versions"][name][str(version)]
         state = self._read()
         state["aliases"][f"{name}@{alias}"] = version
         self._write(state)
@@ -105,8 +105,9 @@ class JsonVersions:
         state["aliases"].pop(f"{name}@{alias}", None)
         self._write(state)
 
-    def has_version(self, name: str, version: int) -> bool:
-        return bool(self._read()["versions"].get(name, {}).get(str(version)))
+    def holds(self, name: str, version: int, sha256: str) -> bool:
+        folder = self._read()["versions"].get(name, {}).get(str(version))
+        return folder is not None and open_bundle(Path(folder)).sha256 == sha256
 
     def download(self, name: str, version: int, into: Path) -> Path:
         return Path(shutil.copytree(self._read()["versions"][name][str(version)], into / "bundle"))

@@ -146,6 +146,7 @@ def test_everything_that_an_import_writes_is_for_its_user_only(workspace: Worksp
     assert imported.returncode == 0, imported.stderr
     assert list((workspace.home / "rejects").iterdir())
     workspace.clipcast("status")
+    workspace.clipcast("reconcile")
     assert (workspace.home / "ledger.db").exists()
     assert open_to_others(workspace.home) == []
     assert open_to_others(workspace.folder / "store" / "data") == []

@@ -16,6 +16,7 @@ STATUS = {
     "since": "2026-06-27T10:00:00+00:00",
     "age_days": 0.4,
     "data": "5,000 simulated posts, 2026-01-01 to 2026-06-24",
+    "problem": None,
     "data_hash": "75c2ded19d50d095",
     "bundle_sha256": "ab",
     "metrics": {"r2": 0.61, "mae_log": 0.7, "accuracy": 0.77},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -75,9 +76,21 @@ def test_the_same_week_again_repeats_its_answer_and_writes_nothing(workspace):
     assert workspace.json("history") == before
 
 
+def test_an_alias_that_others_moved_is_put_back_before_the_next_run_decides_anything(workspace):
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(workspace.json("config")["tracking_uri"])
+    client.delete_registered_model_alias("clipcast-youtube-performance", "production")
+    said = workspace.clipcast("run", "weekly", "--platform", "tiktok", "--date", FIRST)
+    assert "the alias production was deleted without the ledger, and names version 1 again" in said
+    assert client.get_model_version_by_alias("clipcast-youtube-performance", "production").version == "1"
+    assert [row["kind"] for row in workspace.json("history")["ledger"]][-1] == "reconciled"
+
+
 def test_the_next_week_decides_about_a_challenge(workspace):
     workspace.clipcast("run", "weekly", "--platform", "youtube", "--date", SECOND)
     rows = [row for row in workspace.json("history")["ledger"] if row["model"] == "clipcast-youtube-performance"]
+    rows = [row for row in rows if row["kind"] != "reconciled"]
     assert [row["logical_date"] for row in rows] == [FIRST, SECOND]
     assert rows[1]["kind"] in ("promoted", "kept", "insufficient")
     assert rows[1]["from_version"] == rows[0]["to_version"]
@@ -156,6 +169,22 @@ def test_one_platform_that_fails_leaves_the_others_standing(workspace):
         "clipcast-tiktok-performance",
         "clipcast-youtube-performance",
     }
+
+
+def test_a_champion_of_which_nothing_is_left_does_not_stop_the_run_that_replaces_it(workspace):
+    from mlflow.tracking import MlflowClient
+
+    name = "clipcast-instagram-performance"
+    client = MlflowClient(workspace.json("config")["tracking_uri"])
+    [lost] = [each for each in workspace.json("status")["models"] if each["model"] == name]
+    client.delete_registered_model(name)
+    shutil.rmtree(workspace.home / "bundles" / lost["bundle_sha256"])
+    assert "cannot serve" in workspace.clipcast("status")
+    said = workspace.clipcast("run", "weekly", "--platform", "instagram", "--date", SECOND)
+    assert f"{name}: version {lost['version']} is in production, but was deleted" in said
+    [found] = [each for each in workspace.json("status")["models"] if each["model"] == name]
+    assert (found["version"], found["semver"], found["problem"]) == (lost["version"] + 1, "1.1.0", None)
+    assert int(client.get_model_version_by_alias(name, "production").version) == found["version"]
 
 
 def test_the_table_for_the_readme_names_its_data(workspace):

@@ -169,8 +169,6 @@ def test_a_version_names_the_sha256_of_its_bundle_and_files(world: World) -> Non
     assert tags["bundle_sha256"] == bundle.sha256
     assert tags["sha256/slope.txt"] == bundle.meta["files"]["slope.txt"]
     assert (tags["semver"], tags["data_hash"], tags["platform"]) == ("1.0.0", "d1", "youtube")
-    assert world.tracking.highest_semver(MODEL) == "1.0.0"
-    assert world.tracking.highest_semver("nobody") is None
 
 
 def test_tags_can_be_added(world: World) -> None:
@@ -188,9 +186,11 @@ def test_aliases_are_set_read_and_removed(world: World) -> None:
 
 def test_what_does_not_exist_is_told_apart_from_what_does(world: World) -> None:
     assert world.tracking.get_alias("nobody", "production") is None
-    assert world.tracking.has_version(MODEL, 1)
-    assert not world.tracking.has_version(MODEL, 99)
-    assert not world.tracking.has_version("nobody", 1)
+    sha256 = open_bundle(world.bundle).sha256
+    assert world.tracking.holds(MODEL, 1, sha256)
+    assert not world.tracking.holds(MODEL, 1, "0" * 64)
+    assert not world.tracking.holds(MODEL, 99, sha256)
+    assert not world.tracking.holds("nobody", 1, sha256)
     with pytest.raises(RegistryError, match="no version 99"):
         world.tracking.version_tags(MODEL, 99)
     with pytest.raises(RegistryError, match="could not set"):
