@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from features.errors import BundleError, MissingExtraError, RegistryError
 from features.safety import mask, redact
 from features.schema import IMPORT, values_required
-from registry import semver
 from registry.address import absolute, making_tables
 from registry.artifacts import check_writable
 from registry.bundle import Bundle, open_bundle
