@@ -48,6 +48,33 @@ def test_everything_mutable_but_the_data_lives_under_home(tmp_path: Path) -> Non
         assert place.parent == home
 
 
+@pytest.mark.parametrize("driver", ["postgresql+psycopg", "postgresql", "postgres"])
+def test_one_address_of_a_server_names_the_databases_of_every_tool(
+    monkeypatch: pytest.MonkeyPatch, driver: str
+) -> None:
+    monkeypatch.setenv("CLIPCAST_DATABASE_URI", f"{driver}://me:a%40b@host/db?sslmode=require&options=-cjit%3Doff")
+    settings = Settings.load()
+    ours = "postgresql+psycopg://me:a%40b@host/db?sslmode=require&options=-cjit%3Doff"
+    assert settings.database_uri == ours
+    assert settings.tracking_uri == f"{ours}%20-csearch_path%3Dclipcast_tracking"
+    assert settings.studies_uri == f"{ours}%20-csearch_path%3Dclipcast_studies"
+
+
+def test_each_tool_can_be_set_apart_and_a_file_elsewhere_moves_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CLIPCAST_DATABASE_URI", f"sqlite:///{tmp_path}/elsewhere.db")
+    monkeypatch.setenv("CLIPCAST_TRACKING_URI", "https://mlflow.example")
+    settings = Settings.load()
+    assert settings.tracking_uri == "https://mlflow.example"
+    assert settings.studies_uri == f"sqlite:///{tmp_path}/.clipcast/studies.db"
+
+
+def test_the_datas_remote_is_beside_artifacts_on_s3_and_nowhere_else() -> None:
+    assert Settings.load().data_remote is None
+    assert Settings.load(artifacts_uri="s3://bucket/prefix/").data_remote == "s3://bucket/prefix/dvc"
+
+
 def test_a_relative_home_is_fixed_where_the_program_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = Settings.load()
     monkeypatch.chdir("/")
@@ -189,7 +216,9 @@ def test_the_description_is_json_and_shows_no_secret(monkeypatch: pytest.MonkeyP
     shown = json.loads(json.dumps(settings.describe()))
     assert settings.database_uri == "postgresql+psycopg://me:s3cret@host/db"
     assert shown["database_uri"] == "postgresql+psycopg://me:***@host/db"
-    assert shown["tracking_uri"] == settings.tracking_uri
+    assert "s3cret" in settings.tracking_uri
+    assert "s3cret" not in json.dumps(shown)
+    assert shown["artifacts_uri"] == settings.artifacts_uri
 
 
 def test_an_error_shows_no_secret_either(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -400,34 +400,6 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(registry: Regi
     assert reconcile(registry, "tester").mended == []
 
 
-def compete(home: Path, made: list[Candidate], rounds: int) -> None:
-    """Promote candidates in turn from whatever head is found, and sometimes reconcile in between."""
-    registry = make_registry(home)
-    done = 0
-    while done < rounds:
-        try:
-            judge(registry, made[done % len(made)])
-            done += 1
-        except ConflictError:
-            reconcile(registry, "rival")
-
-
-def test_processes_that_promote_at_once_leave_a_straight_line_and_agreeing_places(registry: Registry) -> None:
-    home = registry.bundles_dir.parent
-    made = [[candidate(registry, 10.0 * worker + number) for number in (1, 2)] for worker in (1, 2, 3)]
-    spawn = multiprocessing.get_context("spawn")
-    children = [spawn.Process(target=compete, args=(home, own, 4)) for own in made]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(60)
-    assert [child.exitcode for child in children] == [0, 0, 0]
-    rows = registry.ledger.history(MODEL)
-    assert [row.kind for row in rows] == [Kind.PROMOTED] * 12, "nothing had to be put right"
-    assert [row.from_version for row in rows] == [None, *(row.to_version for row in rows[:-1])]
-    assert_all_places_name(registry, rows[-1].to_version)
-
-
 def test_errors_of_the_registry_are_clipcasts_own() -> None:
     assert issubclass(ConflictError, RegistryError)
     assert issubclass(RegistryError, ClipcastError)

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from features.errors import BundleError, RegistryError
+from features.settings import in_schema
 from registry.bundle import open_bundle, refuse_pickle
 from registry.database import Database
 from registry.decision import decide
@@ -51,10 +52,12 @@ class World:
         return self.home / "artifacts" / "clipcast-youtube" / self.run_id / "artifacts" / "model"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
     home = tmp_path_factory.mktemp("home")
-    tracking = open_tracking(home)
+    on_server = request.param == "postgresql"
+    address = in_schema(request.getfixturevalue("postgres").new_database(), "tracking") if on_server else None
+    tracking = open_tracking(home, address)
     card = home / "files" / "card"
     card.mkdir(parents=True)
     (card / "card.md").write_text("# A card")
@@ -66,8 +69,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(home, tracking, run_id, bundle)
 
 
-def open_tracking(home: Path) -> Tracking:
-    return Tracking(f"sqlite:///{home}/mlflow.db", (home / "artifacts").as_uri(), home / "locks")
+def open_tracking(home: Path, address: str | None = None) -> Tracking:
+    return Tracking(address or f"sqlite:///{home}/mlflow.db", (home / "artifacts").as_uri(), home / "locks")
 
 
 def client(world: World) -> Any:
@@ -417,6 +420,7 @@ def ask(connection: HTTPConnection, *rows: dict[str, Any]) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
 def test_mlflow_models_serve_answers_raw_posts(world: World, served: HTTPConnection) -> None:
     assert ask(served, *ROWS) == load(world.bundle).predict(posts_of_rows(ROWS, "youtube")).to_dicts()
     sparse = {name: ROWS[0][name] for name in ("platform", "post_id", "account_id", "published_at")}

@@ -117,10 +117,10 @@ def test_a_study_left_in_the_middle_of_a_trial_ends_as_an_undisturbed_one(storag
 
 
 @pytest.mark.parametrize("judged", [2, 17])
-def test_a_killed_search_ends_as_an_undisturbed_one(storage: str, judged: int) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, storage, str(judged)], check=False)
+def test_a_killed_search_ends_as_an_undisturbed_one(database_uri: str, judged: int) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, database_uri, str(judged)], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert searched(storage) == undisturbed()
+    assert searched(database_uri) == undisturbed()
 
 
 def test_a_finished_study_is_read_and_not_searched_again(storage: str) -> None:
