@@ -9,6 +9,15 @@ class ClipcastError(Exception):
     """Base of every error that clipcast raises on purpose."""
 
 
+def quoted(text: str, most: int = 100) -> str:
+    r"""Return text from outside as a message shows it: in quotes, cut, and nothing in it that a terminal obeys.
+
+    >>> quoted("\x1b[2J")
+    "'\\x1b[2J'"
+    """
+    return repr(text if len(text) <= most else f"{text[:most]}…")
+
+
 class SettingsError(ClipcastError):
     """A setting has an unknown name or a value outside its range."""
 

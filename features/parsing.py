@@ -2,18 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import numpy as np
 import polars as pl
 
-from features.schema import COUNTS, FORMATS, IDENTIFIERS, IMPORT, TIMES, Platform, values_required
+from features.schema import (
+    COUNTS,
+    FORMATS,
+    IDENTIFIERS,
+    IMPORT,
+    LONGEST_BYTES,
+    LONGEST_NAME_BYTES,
+    TIMES,
+    Platform,
+    values_required,
+)
 
 REJECT = {"row": pl.Int64(), "column": pl.String(), "reason": pl.String()}
 
 EARLIEST, LATEST = 2005, 2100
 """Years within which a time is taken for real: no platform is older, and 1970 is a time never set."""
 
+CLOCKS_DIFFER = timedelta(hours=1)
+"""How far the clock of a source may be ahead of this machine's."""
+
+_HEAD = 1_000  # characters shown of a text that is too long
 _EXACT = 2**53  # below this a float tells every whole number from the next
 
 Fault: TypeAlias = tuple[str, str, pl.Expr]
@@ -36,8 +51,14 @@ class Parsed:
     rejects: pl.DataFrame
 
 
-def parse(raw: pl.DataFrame, *, for_prediction: bool = False) -> Parsed:
-    """Give every column its type; a row with any value that cannot pass is set aside whole."""
+def parse(raw: pl.DataFrame, *, for_prediction: bool = False, latest: datetime | None = None) -> Parsed:
+    """Give every column its type; a row with any value that cannot pass is set aside whole.
+
+    Parameters
+    ----------
+    latest
+        Nobody can have looked later than this; not asked of posts to predict.
+    """
     present = raw.columns[1:]
     parsed = raw.select(
         _value(name, raw.schema[name]) if name in present else pl.lit(None, dtype).alias(name)
@@ -46,6 +67,9 @@ def parse(raw: pl.DataFrame, *, for_prediction: bool = False) -> Parsed:
     filled = raw.select(_filled(name, raw.schema[name]).alias(f"raw {name}") for name in present)
     faults = _empty_faults(for_prediction) + [fault for name in present for fault in _faults(name)]
     faults.append(("published_at", "is after observed_at", pl.col("published_at") > pl.col("observed_at")))
+    if latest is not None and not for_prediction:
+        future = f"lies in the future: this machine's clock shows {latest:%Y-%m-%dT%H:%MZ}"
+        faults.append(("observed_at", future, pl.col("observed_at") > latest + CLOCKS_DIFFER))
     marks = parsed.hstack(filled).select(
         where.fill_null(False).alias(str(number)) for number, (_, _, where) in enumerate(faults)
     )
@@ -74,8 +98,14 @@ def _divide(raw: pl.DataFrame, parsed: pl.DataFrame, marks: pl.DataFrame, faults
         },
         schema=REJECT,
     )
-    values = raw.filter(bad).select(pl.exclude("row").cast(pl.String))
+    values = raw.filter(bad).select(pl.exclude("row").cast(pl.String)).with_columns(_shown())
     return Parsed(parsed.filter(~bad), pl.concat([told, values], how="horizontal"))
+
+
+def _shown() -> pl.Expr:
+    """Every value whole, but for one that nobody could look at or repair by hand."""
+    value = pl.all()
+    return pl.when(value.str.len_bytes() > LONGEST_BYTES).then(value.str.head(_HEAD) + "…").otherwise(value)
 
 
 def _value(name: str, dtype: pl.DataType) -> pl.Expr:
@@ -146,4 +176,5 @@ def _faults(name: str) -> list[Fault]:
         return [(name, "is not a number", lost), (name, "is negative", column < 0)]
     if name == "format":
         return [(name, f"is neither {' nor '.join(FORMATS)}", ~column.is_in(list(FORMATS)))]
-    return []
+    longest = LONGEST_BYTES if name == "caption" else LONGEST_NAME_BYTES
+    return [(name, f"is longer than {longest:,} bytes", column.str.len_bytes() > longest)]

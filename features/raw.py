@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as arrow_compute
 import pyarrow.parquet as arrow_parquet
 
-from features.errors import ImportFileError
-from features.raw_batch import BATCH_ROWS, UNSPLIT, Progress, RawBatch, arrow_errors
+from features.errors import ImportFileError, quoted
+from features.raw_batch import BATCH_BYTES, BATCH_ROWS, UNSPLIT, Progress, RawBatch, arrow_errors
 from features.raw_csv import CsvFile
-from features.schema import IMPORT, TIMES, columns_required
+from features.schema import IMPORT, LONGEST_BYTES, TIMES, columns_required
 
 KINDS = {".csv": "CSV", ".csv.gz": "gzip", ".parquet": "parquet"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"PAR1": "parquet"}
@@ -43,6 +45,8 @@ def open_raw(path: Path, *, for_prediction: bool = False) -> RawFile:
 
 def _kind(path: Path) -> str:
     """The kind of file that the name promises and the first bytes confirm."""
+    if not str(path).isprintable():
+        raise ImportFileError(f"{quoted(str(path), 1_000)}: the name holds what cannot be shown; rename the file")
     if not path.is_file():
         raise ImportFileError(f"{path}: there is no such file; check the path")
     kind = next((kind for ending, kind in KINDS.items() if path.name.lower().endswith(ending)), None)
@@ -65,8 +69,8 @@ def _check_columns(path: Path, found: tuple[str, ...], required: tuple[str, ...]
     """Refuse a file whose columns are not those of the import format, with the difference."""
     if len(found) == 1 and (separator := next((s for s in ";\t|" if s in found[0]), None)):
         raise ImportFileError(f"{path}: columns are separated by {separator!r}; write the file with commas")
-    faults = [f"column {name!r} appears twice" for name in sorted({n for n in found if found.count(n) > 1})]
-    faults += [f"unknown column {name!r}{_nearest(name)}" for name in dict.fromkeys(found) if name not in IMPORT]
+    faults = [f"column {quoted(name)} appears twice" for name in sorted({n for n in found if found.count(n) > 1})]
+    faults += [f"unknown column {quoted(name)}{_nearest(name)}" for name in dict.fromkeys(found) if name not in IMPORT]
     faults += [f"column {name!r} is missing" for name in required if name not in found]
     if faults:
         raise ImportFileError(f"{path}: {'; '.join(faults)}; the import format has the columns {', '.join(IMPORT)}")
@@ -108,11 +112,30 @@ class ParquetFile:
         """Yield the rows, some row groups at a time."""
         total, done = max(self._file.metadata.num_rows, 1), 0
         with self._file, arrow_errors(self.path):
-            for batch in self._file.iter_batches(BATCH_ROWS):
-                frame = pl.DataFrame(pl.from_arrow(batch)).with_row_index("row", offset=done + 1)
+            for batch in self._file.iter_batches(_batch_rows(self._file.metadata)):
+                frame = pl.DataFrame(pl.from_arrow(_cut(batch))).with_row_index("row", offset=done + 1)
                 done += frame.height
                 yield RawBatch(frame.with_columns(pl.col("row").cast(pl.Int64)), pl.DataFrame(schema=UNSPLIT))
                 progress(done / total)
+
+
+def _batch_rows(metadata: Any) -> int:
+    """Return how many rows are read at a time: fewer where they are large."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    largest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=0)
+    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(largest, 1))))
+
+
+def _cut(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Cut texts of which one alone would fill the memory; they stay too long to be taken for whole ones."""
+    for position, name in enumerate(batch.schema.names):
+        column = batch.column(position)
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            continue
+        longest = arrow_compute.max(arrow_compute.binary_length(column)).as_py() or 0
+        if longest > LONGEST_BYTES:
+            batch = batch.set_column(position, name, arrow_compute.utf8_slice_codeunits(column, 0, LONGEST_BYTES + 1))
+    return batch
 
 
 def _expected(name: str) -> str:

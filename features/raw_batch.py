@@ -19,6 +19,9 @@ BLOCK_BYTES = 4 << 20
 BATCH_ROWS = 100_000
 """How many rows of a parquet file are read at a time."""
 
+BATCH_BYTES = 256 << 20
+"""About how much these may hold, if that is less."""
+
 UNSPLIT: dict[str, pl.DataType] = {"row": pl.Int64(), "reason": pl.String(), "line": pl.String()}
 
 Progress = Callable[[float], None]
@@ -58,6 +61,4 @@ def _arrow_reason(message: str) -> str:
     """Arrow's reason for giving up, in plain words."""
     if "Empty CSV" in message:
         return "the file holds no rows"
-    if "straddl" in message:
-        return f"a row is longer than {BLOCK_BYTES >> 20} MiB; probably a quote is never closed"
     return f"cannot be parsed ({message.strip()[:200]}); send the file again"

@@ -1,7 +1,10 @@
 """CSV files of posts, plain or compressed, parsed block by block into text."""
 
+import csv
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ class CsvFile:
     def open(cls, path: Path, *, compressed: bool) -> "CsvFile":
         """Open the file and parse its first block."""
         invalid: list[Any] = []
-        with arrow_errors(path):
+        with _csv_errors(path, compressed):
             reader = arrow_csv.open_csv(_stream(path, compressed), **_csv_options(invalid))
             return cls(path, compressed, tuple(reader.schema.names), reader, invalid)
 
@@ -44,7 +47,7 @@ class CsvFile:
         size_bytes = _plain_bytes(self.path, self.compressed)
         frame = pl.DataFrame(schema={"row": pl.Int64(), **dict.fromkeys(self.columns, pl.String())})
         split, told, done_bytes, last = 0, 0, 0, ""
-        with self._reader, arrow_errors(self.path):
+        with self._reader, _csv_errors(self.path, self.compressed):
             for batch in self._reader:
                 raw = pl.DataFrame(pl.from_arrow(batch))
                 text, broken = _as_text(raw.insert_column(0, _row_numbers(self._invalid, split, raw.height)))
@@ -71,8 +74,68 @@ class CsvFile:
 
     def _quotes(self) -> int:
         """How many quotes the file holds: an even number where each is closed."""
-        with _stream(self.path, self.compressed) as stream:
-            return sum(block.count(b'"') for block in iter(lambda: stream.read(BLOCK_BYTES), b""))
+        return sum(block.count(b'"') for block in _blocks(self.path, self.compressed))
+
+
+@contextmanager
+def _csv_errors(path: Path, compressed: bool) -> Iterator[None]:
+    """Tell what arrow could not read; of a row too long for it, where that row is."""
+    with arrow_errors(path):
+        try:
+            yield
+        except pa.ArrowInvalid as error:
+            if "straddl" not in str(error):
+                raise
+            where = _place(_blocks(path, compressed))
+            raise ImportFileError(
+                f"{path}: {where}: longer than {BLOCK_BYTES >> 20} MiB, which no post is; probably a quote is never "
+                "closed; repair the file"
+            ) from error
+
+
+def _place(blocks: Iterator[bytes]) -> str:
+    """Return in words where a record first grows longer than `BLOCK_BYTES`."""
+    head = next(blocks)
+    row, column = _long_row(chain([head], blocks))
+    if row == 0:
+        return "the header"
+    names = next(csv.reader([head.split(b"\n", 1)[0].decode("utf-8-sig", errors="replace")]))
+    return f"row {row}" + (f", column {names[column].strip()}" if column < len(names) else "")
+
+
+def _long_row(blocks: Iterable[bytes]) -> tuple[int, int]:
+    """Return the number of the first record longer than `BLOCK_BYTES`, 0 for the header, and of the value at fault.
+
+    As in arrow, a quote opens a value only at its start, and two within one stand for a single one.
+    """
+    row = column = size = 0
+    quoted, opens = False, True
+    for block in blocks:
+        for number, piece in enumerate(block.replace(b"\r", b"\n").split(b'"')):
+            if number:
+                quoted, opens = (False, True) if quoted else (opens, opens)
+            lines = [piece] if quoted else piece.split(b"\n")
+            for position, line in enumerate(lines):
+                if position:
+                    row, column, size = row + (size > 0), 0, 0
+                if size + len(line) > BLOCK_BYTES:
+                    return row, column + (0 if quoted else _value_beyond(line, BLOCK_BYTES - size))
+                size += len(line)
+                column += 0 if quoted else line.count(b",")
+            opens = piece.endswith((b",", b"\n")) if piece and not quoted else opens
+    raise RuntimeError(f"no record is longer than {BLOCK_BYTES} bytes")
+
+
+def _value_beyond(line: bytes, size: int) -> int:
+    """Return the position of the value with which a line grows longer than a size."""
+    ends = np.cumsum([len(value) + 1 for value in line.split(b",")])
+    return int(np.searchsorted(ends, size, side="right"))
+
+
+def _blocks(path: Path, compressed: bool) -> Iterator[bytes]:
+    """Yield the bytes of a file, without its compression, block by block."""
+    with _stream(path, compressed) as stream:
+        yield from iter(lambda: stream.read(BLOCK_BYTES), b"")
 
 
 def _stream(path: Path, compressed: bool) -> Any:

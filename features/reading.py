@@ -1,17 +1,20 @@
 """Reading files of posts: validated rows in flat memory, unusable rows set aside with the reason."""
 
 import difflib
+import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from features.errors import ImportFileError, SchemaError
+from features.errors import ImportFileError, SchemaError, quoted
 from features.parsing import REJECT, parse, unknown_platform
 from features.raw import RawFile, open_raw
 from features.raw_batch import Progress, RawBatch
 from features.schema import IMPORT, Platform, empty, import_schema
+from features.spreadsheet import guarded
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -22,6 +25,8 @@ where it could not be split into columns."""
 
 CHUNK_ROWS = 100_000
 """About how many rows are checked and handed on at a time: what each call costs is spread over so many."""
+
+_NAME_BYTES = 140  # of 255 that a name may have; the rest is for source, number and endings
 
 REFUSED_SHARE = 0.5
 """A file with a larger share of unusable rows is refused: it probably means something else than it says."""
@@ -70,6 +75,7 @@ class Reading:
         self._progress = progress or _untold
         self._rejects: list[pl.DataFrame] = []
         self._started = False
+        self._now = datetime.now(UTC)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """Read the file, once."""
@@ -91,12 +97,18 @@ class Reading:
         """The rows set aside so far, in the order of the file."""
         return pl.concat([pl.DataFrame(schema=REJECTS), *self._rejects]).sort("row")
 
-    def write_rejects(self, path: Path) -> None:
-        """Write the rows set aside to a CSV file that shows beside each its number and the reason."""
+    def write_rejects(self, path: Path) -> Path:
+        """Write the rows set aside to a CSV file that shows beside each its number and the reason; return its path.
+
+        Where the rejects of another file lie under that name, the name gets a number.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
+        content = guarded(self.rejects()).write_csv().encode()
+        path = free_path(path, content)
         temporary = path.with_name(f".{path.name}.tmp")
-        self.rejects().write_csv(temporary)
+        temporary.write_bytes(content)
         temporary.replace(path)
+        return path
 
     def _accept(self, batch: RawBatch) -> pl.DataFrame:
         """The usable rows of a batch; the others are kept aside."""
@@ -104,8 +116,8 @@ class Reading:
             row, name = unknown
             near = difflib.get_close_matches(name.strip().lower(), list(Platform), n=1)
             hint = f"did you mean {str(near[0])!r}?" if near else f"known are {', '.join(Platform)}"
-            raise ImportFileError(f"{self.path}: row {row}, column platform: unknown platform {name!r}; {hint}")
-        parsed = parse(batch.frame, for_prediction=self._for_prediction)
+            raise ImportFileError(f"{self.path}: row {row}, column platform: unknown platform {quoted(name)}; {hint}")
+        parsed = parse(batch.frame, for_prediction=self._for_prediction, latest=self._now)
         rejects = [frame for frame in (parsed.rejects, batch.unsplit) if frame.height]
         self._rejects += [pl.concat([pl.DataFrame(schema=REJECTS), frame], how="diagonal") for frame in rejects]
         self.accepted += parsed.clean.height
@@ -120,11 +132,29 @@ class Reading:
         if self.rejected > REFUSED_SHARE * total:
             first = self.rejects().row(0, named=True)
             where = f"row {first['row']}" + (f", column {first['column']}" if first["column"] else "")
-            value = f" ({first[first['column']]!r})" if first["column"] else ""
+            value = f" ({quoted(first[first['column']])})" if first["column"] and first[first["column"]] else ""
             raise ImportFileError(
                 f"{self.path}: {self.rejected} of {total} rows cannot be used, so nothing was imported; "
                 f"the first is {where}: {first['reason']}{value}; repair the file"
             )
+
+
+def rejects_name(prefix: str, path: Path) -> str:
+    """Return the name of the file that shows what was set aside of another; no longer than a file system lets it be.
+
+    >>> rejects_name("mine", Path("in/posts.csv"))
+    'mine-posts.csv.rejected.csv'
+    """
+    return f"{prefix}-{os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES])}.rejected.csv"
+
+
+def free_path(path: Path, content: bytes | None = None) -> Path:
+    """The path itself, or with a number where a file with another content has its name."""
+    number, free = 1, path
+    while free.exists() and (content is None or free.read_bytes() != content):
+        number += 1
+        free = path.with_name(f"{number}-{path.name}")
+    return free
 
 
 def _gathered(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

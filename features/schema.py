@@ -50,6 +50,11 @@ IDENTIFIERS = ("platform", "post_id", "account_id")
 REQUIRED = (*IDENTIFIERS, *TIMES)
 OPTIONAL = ("format", "language", "country", "video_path", "thumbnail_path")
 
+LONGEST_BYTES = 4_000_000
+"""The longest caption, as UTF-8; other texts are names, and no longer than `LONGEST_NAME_BYTES`."""
+
+LONGEST_NAME_BYTES = 4_096
+
 POST: Schema = {
     "platform": TEXT,
     "post_id": TEXT,

@@ -11,7 +11,7 @@ import polars as pl
 from features.errors import ClipcastError
 from features.raw import KINDS
 from features.raw_batch import Progress
-from features.reading import read_posts
+from features.reading import free_path, read_posts, rejects_name
 from features.store import Appended, Store
 
 DONE = "done"
@@ -77,8 +77,7 @@ def import_file(
     appended = store.append(reading, source)
     if not reading.rejected:
         return Collected(source, str(path), appended)
-    rejects = rejects_dir / f"{source}-{path.name}.rejected.csv"
-    reading.write_rejects(rejects)
+    rejects = reading.write_rejects(rejects_dir / rejects_name(source, path))
     return Collected(source, str(path), appended, reading.rejected, rejects)
 
 
@@ -113,14 +112,5 @@ class Inbox:
             return Collected(source, str(path), error=str(error))
         done = self.folder / DONE / source / path.name
         done.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(_free(done))
+        path.replace(free_path(done))
         return collected
-
-
-def _free(path: Path) -> Path:
-    """The path itself, or with a number where an earlier file has its name."""
-    number, free = 1, path
-    while free.exists():
-        number += 1
-        free = path.with_name(f"{number}-{path.name}")
-    return free

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from features.errors import BundleError, SchemaError
+from features.errors import BundleError, SchemaError, quoted
 from features.parsing import parse
 from features.schema import COUNTS, IMPORT, OUTCOMES, values_required
 from registry.bundle import Bundle, open_bundle
@@ -78,7 +78,7 @@ def posts_of(columns: Mapping[str, Sequence[Any]], platform: str) -> pl.DataFram
     unknown = [name for name in columns if name not in IMPORT]
     missing = [name for name in values_required(for_prediction=True) if name not in columns]
     if unknown or missing:
-        faults = [f"unknown column {name}" for name in unknown] + [f"missing column {name}" for name in missing]
+        faults = [f"unknown column {quoted(name)}" for name in unknown] + [f"missing column {name}" for name in missing]
         raise SchemaError(f"{', '.join(faults)}; the import format has {', '.join(IMPORT)}")
     raw = pl.DataFrame([_series(name, columns[name]) for name in IMPORT if name in columns])
     if raw.is_empty():

@@ -137,7 +137,7 @@ def test_posts_get_the_types_of_the_import_format() -> None:
     ("columns", "message"),
     [
         ({"platform": ["youtube"]}, "missing column post_id, missing column account_id, missing column published_at"),
-        ({**{name: ["x"] for name in ROWS[0]}, "pony": [1]}, "unknown column pony"),
+        ({**{name: ["x"] for name in ROWS[0]}, "pony": [1]}, "unknown column 'pony'"),
         ({name: [] for name in ROWS[0]}, "no posts"),
         ({name: [7] for name in ROWS[0]}, "column platform must hold text"),
         ({**{name: ["x"] for name in ROWS[0]}, "followers": ["many"]}, "must hold numbers"),
