@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from features.errors import ClipcastError
 from features.safety import as_the_user_usually_writes, print_redacted, protect, redact
 from features.schema import Platform
 from features.telemetry import silence
+from flows.screen import Screen
 
 app = typer.Typer(
     name="clipcast",
@@ -29,8 +30,8 @@ app.add_typer(run_app, name="run")
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Screen(width=None if sys.stdout.isatty() else WIDE)
+errors = Screen(stderr=True)
 
 Platforms = Annotated[list[Platform] | None, typer.Option("--platform", help="Only this platform; may be repeated.")]
 Day = Annotated[
@@ -47,7 +48,7 @@ def main() -> None:
     try:
         app(args=_with_optional_file(sys.argv[1:]))
     except ClipcastError as error:
-        errors.print(f"[bold red]error:[/] {_escaped(redact(str(error)))}")
+        errors.print(Text.assemble(("error:", "bold red"), f" {redact(str(error))}"))
         raise SystemExit(1) from None
     finally:
         sys.excepthook = print_redacted  # Typer puts its own there
@@ -161,7 +162,7 @@ def reconcile() -> None:
 
     found = put_right()
     for line in found.mended or ([] if found.problems else ["everything follows the ledger"]):
-        console.print(_escaped(line))
+        console.print(line)
     if found.problems:
         raise ClipcastError("\n".join(found.problems))
 
@@ -234,7 +235,8 @@ def _show(content: Any, target: str | None) -> None:
         return
     import json
 
-    text = json.dumps(content, indent=2, ensure_ascii=False)
+    # Plain ASCII, since a terminal may obey what else stands in texts from outside.
+    text = json.dumps(content, indent=2)
     if target == "-":
         sys.stdout.write(text + "\n")
     else:
@@ -245,16 +247,10 @@ def _show(content: Any, target: str | None) -> None:
 def _print_tree(tree: dict[str, Any], indent: str = "") -> None:
     for name, value in tree.items():
         if isinstance(value, dict):
-            console.print(f"{indent}[bold]{name}[/]")
+            console.print(Text.assemble(indent, (name, "bold")))
             _print_tree(value, indent + "  ")
         else:
-            console.print(f"{indent}{name} [dim]=[/] {_escaped(str(value))}")
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+            console.print(Text.assemble(indent, name, (" = ", "dim"), str(value)))
 
 
 def _with_optional_file(arguments: list[str]) -> list[str]:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from features.errors import ImportFileError
 from features.settings import Settings
 from features.simulate import SOURCE, World, simulate
 from features.sources import import_file
-from features.store import Appended, Store
+from features.store import Appended, Store, check_source
 from features.versioning import dvc_add
+from flows.screen import set_aside
 
 LABELS_FILE = "labels.parquet"
 
@@ -26,7 +28,10 @@ def import_files(files: list[Path], source: str, console: Console) -> None:
     ------
     ImportFileError
         Files that could not be used, all named; the others were imported.
+    StoreError
+        The source has a name that cannot be used.
     """
+    check_source(source)
     settings = Settings.load()
     store = Store(settings.data)
     failed: list[str] = []
@@ -40,9 +45,7 @@ def import_files(files: list[Path], source: str, console: Console) -> None:
         if collected.appended:
             console.print(f"{file.name}: {words_of(collected.appended)}")
         if collected.rejected:
-            console.print(
-                f"  [yellow]{collected.rejected} rows were set aside[/], each with the reason: {collected.rejects}"
-            )
+            console.print(Text.assemble("  ", set_aside(collected.rejected, collected.rejects)))
     if store.manifest().parts:
         _track(settings, console)
     if failed:
@@ -80,7 +83,7 @@ def _track(settings: Settings, console: Console) -> None:
 
 @contextmanager
 def _bar(console: Console, name: str) -> Iterator[Callable[[float], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=1.0)
         yield lambda share: progress.update(task, completed=share)

@@ -13,6 +13,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 
+from rich.text import Text
+
 from features.errors import ClipcastError, StoreError
 from features.known import known_posts
 from features.safety import redact
@@ -29,7 +31,7 @@ from training.examples import Examples
 from training.performance import Performance
 from training.performance_model import FAMILY
 
-Say = Callable[[str], None]
+Say = Callable[[str | Text], None]
 Advance = Callable[[int, int, float], None]
 
 
@@ -154,6 +156,24 @@ class Outcome:
     def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
         """Read what `to_dict` wrote."""
         return cls(**data)
+
+
+def logical_date(given: str | date | None) -> date:
+    """Return the date that a run speaks of: the one given, or today in UTC.
+
+    Raises
+    ------
+    ClipcastError
+        It is no date, or has not begun.
+    """
+    today = datetime.now(UTC).date()
+    try:
+        day = date.fromisoformat(given) if isinstance(given, str) else given or today
+    except ValueError as error:
+        raise ClipcastError(f"{given!r} is no date; write it as {today.isoformat()}") from error
+    if day > today:
+        raise ClipcastError(f"the date {day} has not begun: in UTC it is {today}; give that one or an earlier one")
+    return day
 
 
 def once(job: Job, work: Callable[[Job], Outcome]) -> Outcome:

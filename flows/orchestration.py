@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, cast
 
 from prefect import flow, task
@@ -21,7 +21,7 @@ from features.settings import Settings
 from features.sources import Collected, Inbox
 from features.store import Store
 from features.versioning import dvc_add
-from flows.job import Job, Outcome, once
+from flows.job import Job, Outcome, logical_date, once
 from flows.progress import is_watched, watcher_of
 from flows.reconciling import put_right
 from flows.refresh import refresh
@@ -43,8 +43,9 @@ JOBS: dict[str, Callable[[Job], Outcome]] = {"daily": refresh, "weekly": retrain
 @flow(name="clipcast-daily", task_runner=SIDE_BY_SIDE)
 def daily(platforms: list[str] | None = None, date: str | None = None) -> list[dict[str, Any]]:
     """Collect what is new, then refit each champion's recipe to all that has matured."""
+    day = logical_date(date).isoformat()
     uncollected = collect_posts()
-    return [*uncollected, *_side_by_side("daily", platforms, date)]
+    return [*uncollected, *_side_by_side("daily", platforms, day)]
 
 
 @flow(name="clipcast-weekly", task_runner=SIDE_BY_SIDE)
@@ -99,7 +100,7 @@ def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> li
     prepare_databases(settings)
     _put_right()
     chosen = platforms or [str(platform) for platform in Store(settings.data).platforms()]
-    when = day or datetime.now(UTC).date().isoformat()
+    when = logical_date(day).isoformat()
     futures = {platform: run_platform.submit(name, platform, when) for platform in chosen}
     wait(list(futures.values()))
     outcomes = [_outcome(platform, future) for platform, future in futures.items()]

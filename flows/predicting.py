@@ -14,12 +14,14 @@ from rich.console import Console
 from features.errors import ImportFileError, NoChampionError, SettingsError
 from features.history import History
 from features.known import known_posts
-from features.reading import read_posts
+from features.reading import read_posts, rejects_name
 from features.safety import as_the_user_usually_writes
 from features.schema import Platform
 from features.settings import Settings
+from features.spreadsheet import guarded
 from features.store import Store
 from features.targets import history_of
+from flows.screen import set_aside
 from registry.bundle import open_bundle
 from registry.production import Production, read_production
 from registry.tracking import model_name
@@ -42,13 +44,14 @@ def predict_file(file: Path, out: Path, history: str, source: str | None, consol
     """
     if history not in HISTORIES:
         raise SettingsError(f"--history {history}: choose {' or '.join(HISTORIES)}")
+    if out.suffix not in (".csv", ".parquet"):
+        raise ImportFileError(f"{out}: forecasts are written as .csv or .parquet; give --out such a name")
     settings = Settings.load()
     reading = read_posts(file, for_prediction=True)
     posts = reading.frame().with_columns(source=pl.lit(source, pl.String)).with_row_index("row")
     if reading.rejected:
-        rejects = settings.home / "rejects" / f"predict-{file.name}.rejected.csv"
-        reading.write_rejects(rejects)
-        console.print(f"[yellow]{reading.rejected} rows were set aside[/], each with the reason: {rejects}")
+        rejects = settings.home / "rejects" / rejects_name("predict", file)
+        console.print(set_aside(reading.rejected, reading.write_rejects(rejects)))
     parts = [
         _forecast(settings, Platform(group["platform"][0]), group, history)
         for group in posts.partition_by("platform", maintain_order=True)
@@ -93,11 +96,9 @@ def _history(settings: Settings, platform: Platform, history: str) -> History | 
 
 
 def _write(answer: pl.DataFrame, out: Path) -> None:
-    if out.suffix not in (".parquet", ".csv"):
-        raise ImportFileError(f"{out}: forecasts are written as .csv or .parquet; give --out such a name")
     with as_the_user_usually_writes():
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".parquet":
             answer.write_parquet(out)
         else:
-            answer.write_csv(out)
+            guarded(answer).write_csv(out)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 from rich.console import Console
+from rich.text import Text
 
 from flows.job import Watcher
 
@@ -21,11 +22,11 @@ class Board:
         self._lock = Lock()
         self._last_trial: dict[str, float] = {}
 
-    def say(self, subject: str, words: str) -> None:
+    def say(self, subject: str, words: str | Text) -> None:
         """Print a line about a platform."""
         with self._lock:
             passed = time.monotonic() - self._started
-            self.console.print(f"[dim]{passed:6.1f} s[/]  [bold]{subject:<10}[/] {words}", highlight=False)
+            self.console.print(Text.assemble((f"{passed:6.1f} s", "dim"), "  ", (f"{subject:<10}", "bold"), " ", words))
 
     def trial(self, subject: str, done: int, budget: int, best: float) -> None:
         """Print how a search gets on, at most every two seconds and at its end."""
@@ -33,7 +34,8 @@ class Board:
         if done == budget or now - self._last_trial.get(subject, 0.0) >= 2.0:
             self._last_trial[subject] = now
             bar = "━" * round(20 * done / budget)
-            self.say(subject, f"[green]{bar:<20}[/] trial {done} of {budget}, best MAE of log {best:.3f}")
+            counted = f" trial {done} of {budget}, best MAE of log {best:.3f}"
+            self.say(subject, Text.assemble((f"{bar:<20}", "green"), counted))
 
     def watcher(self, subject: str) -> Watcher:
         """Return the watcher of one platform's job."""

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from features.errors import BundleError, ClipcastError
 from features.schema import Platform
@@ -94,10 +95,8 @@ def show_history(rows: list[dict[str, Any]], console: Console) -> None:
     for row in rows:
         moved = f"{row['from_version'] or '-'} → {row['to_version'] or '-'}"
         day = f" for {row['logical_date']}" if row["logical_date"] else ""
-        console.print(
-            f"{row['at'][:16].replace('T', ' ')}  [bold]{row['model']}[/] {row['kind']} {moved} "
-            f"({row['semver']}{day}, {row['who']}): {row['reason']}"
-        )
+        words = f" {row['kind']} {moved} ({row['semver']}{day}, {row['who']}): {row['reason']}"
+        console.print(Text.assemble(row["at"][:16].replace("T", " "), "  ", (row["model"], "bold"), words))
 
 
 def roll_back(model: str, to_version: int | None, reason: str | None) -> str:
@@ -125,13 +124,13 @@ def backtests(
     Looking at a sealed holdout counts as a use of it.
     """
     from features.store import Store
-    from flows.job import Job
+    from flows.job import Job, logical_date
 
     settings = Settings.load()
     chosen = platforms or Store(settings.data).platforms()
     if not chosen:
         raise ClipcastError(f"there are no posts in {settings.data}; import some: clipcast import FILE")
-    when = (day or datetime.now(UTC)).date()
+    when = logical_date(day.date() if day else None)
     return {str(platform): _backtest(Job("backtest", platform, when, settings), console, quiet) for platform in chosen}
 
 
@@ -154,7 +153,8 @@ def _backtest(job: Any, console: Console, quiet: bool) -> dict[str, Any]:
     if not quiet:
         whose = f"the recipe in production ({champion.row.semver})" if champion else "the default recipe"
         sources = ", ".join(sorted(set(examples.sources)))
-        console.print(f"\n[bold]{job.name}[/], {whose}, posts from {sources}; this holdout was used {uses} times")
+        words = f", {whose}, posts from {sources}; this holdout was used {uses} times"
+        console.print(Text.assemble("\n", (job.name, "bold"), words))
         report.ladder.render(console)
     return {**report.ladder.to_dict(), "recipe": recipe.to_dict(), "holdout_uses": uses}
 

@@ -7,21 +7,24 @@ from datetime import date
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from features.errors import ClipcastError
 from features.settings import Settings
 from features.store import Store
+from flows.job import logical_date
 
 WORDS = {
-    "promoted": "[green]promoted[/]",
-    "kept": "[cyan]champion kept[/]",
-    "insufficient": "[yellow]insufficient evidence[/]",
-    "refused": "[yellow]refused[/]",
-    "busy": "[yellow]busy[/]",
-    "superseded": "[yellow]superseded[/]",
-    "idle": "[dim]nothing to do[/]",
-    "failed": "[red]failed[/]",
+    "promoted": ("promoted", "green"),
+    "kept": ("champion kept", "cyan"),
+    "insufficient": ("insufficient evidence", "yellow"),
+    "refused": ("refused", "yellow"),
+    "busy": ("busy", "yellow"),
+    "superseded": ("superseded", "yellow"),
+    "idle": ("nothing to do", "dim"),
+    "failed": ("failed", "red"),
 }
+"""A verdict in words, with its colour."""
 
 
 def quiet_engines(settings: Settings) -> None:
@@ -43,6 +46,7 @@ def quiet_engines(settings: Settings) -> None:
 def run_flow(name: str, platforms: list[str] | None, day: date | None, console: Console) -> int:
     """Run a flow and print what came of each platform; return 0, or 1 if any failed."""
     settings = Settings.load()
+    day = logical_date(day)
     if name != "daily" and not Store(settings.data).platforms():
         raise ClipcastError(f"there are no posts in {settings.data}; import some: clipcast import FILE")
     outcomes = outcomes_of(name, platforms, day, console)
@@ -51,7 +55,7 @@ def run_flow(name: str, platforms: list[str] | None, day: date | None, console: 
         print_outcome(outcome, console)
     failed = [outcome["platform"] for outcome in outcomes if outcome["verdict"] == "failed"]
     if failed:
-        console.print(f"[red]{', '.join(failed)} failed[/]; the others stand")
+        console.print(Text.assemble((f"{', '.join(failed)} failed", "red"), "; the others stand"))
     return 1 if failed else 0
 
 
@@ -70,13 +74,13 @@ def outcomes_of(name: str, platforms: list[str] | None, day: date | None, consol
 def print_outcome(outcome: dict[str, Any], console: Console) -> None:
     """Print one platform's lines of the summary."""
     version = f" {outcome['semver']}" if outcome.get("semver") else ""
-    console.print(f"[bold]{outcome['platform']}[/]{version}: {sentence(outcome)}")
+    console.print(Text.assemble((outcome["platform"], "bold"), f"{version}: ", sentence(outcome)))
     if outcome.get("card"):
         console.print(f"  card: {outcome['card']}")
 
 
-def sentence(outcome: dict[str, Any]) -> str:
+def sentence(outcome: dict[str, Any]) -> Text:
     """Return the reason with its verdict in front and in colour; the gate's reasons start with theirs already."""
     verdict, reason = outcome["verdict"], outcome["reason"]
     reason = reason.removeprefix(f"{verdict}: ").removeprefix("insufficient evidence: ")
-    return reason if reason.startswith(verdict) else f"{WORDS[verdict]}: {reason}"
+    return Text(reason) if reason.startswith(verdict) else Text.assemble(WORDS[verdict], f": {reason}")

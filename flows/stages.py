@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 from rich.console import Console
+from rich.text import Text
 
 from features.errors import ClipcastError
 from features.known import known_posts
@@ -141,7 +142,7 @@ STAGES: dict[str, Callable[[Stage], dict[str, Any]]] = {
 
 
 def _printing(platform: Platform, console: Console) -> Watcher:
-    return Watcher(say=lambda words: console.print(f"{platform}: {words}"))
+    return Watcher(say=lambda words: console.print(Text.assemble(f"{platform}: ", words)))
 
 
 def _model(folder: Path) -> PerformanceModel:
