@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -80,7 +79,7 @@ def show_status(found: list[dict[str, Any]], console: Console) -> None:
     console.print(table)
     for each in found:
         if each["problem"]:
-            console.print(f"[red]{each['model']} cannot serve[/]: {escape(each['problem'])}")
+            console.print(Text.assemble((f"{each['model']} cannot serve", "red"), f": {each['problem']}"))
 
 
 def ledger_rows(model: str | None) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 
 from features.settings import PREFIX, Settings
 from features.telemetry import silence
+from tests.faults_world import Workspace, hostile_workspace
 from tests.postgres_world import Cluster, NoPostgresError, start_cluster, stop_cluster
 from tests.s3_world import ObjectStore
 
@@ -68,3 +69,9 @@ def object_store() -> Iterator[ObjectStore]:
     host, port = server.get_host_and_port()
     yield ObjectStore(f"http://{host}:{port}")
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def hostile_week(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace that trained on posts whose texts were written by strangers, and on odd ones, in UTC."""
+    return hostile_workspace(tmp_path_factory.mktemp("hostile"), "UTC")
