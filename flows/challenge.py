@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from rich.markup import escape
 
 from features.columns import Ints
 from features.errors import BundleError, NotEnoughDataError
@@ -74,7 +73,7 @@ def champion_of(job: Job) -> Champion | None:
     try:
         return Champion(job.champion, job.registry.bundle_of(job.champion))
     except BundleError as error:
-        job.watcher.say(f"the champion cannot be compared with: {escape(str(error))}")
+        job.watcher.say(f"the champion cannot be compared with: {error}")
         return None
 
 

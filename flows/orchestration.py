@@ -12,7 +12,6 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from rich.markup import escape
 
 from features.errors import ClipcastError
 from features.safety import protect, redact
@@ -123,7 +122,7 @@ def _put_right() -> None:
     found = put_right()
     for line in (*found.mended, *found.problems):
         if is_watched():
-            watcher_of("registry").say(escape(line))
+            watcher_of("registry").say(line)
         else:
             logging.getLogger("clipcast").warning(line)
 
