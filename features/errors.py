@@ -34,6 +34,10 @@ class StoreError(ClipcastError):
     """The store of posts on disk is damaged, or was changed by other hands."""
 
 
+class DiskFullError(ClipcastError):
+    """There is no space left where something had to be written."""
+
+
 class VersioningError(ClipcastError):
     """The data version tool failed, or answered something that cannot be understood."""
 

@@ -130,7 +130,8 @@ def remove_orphans(root: Path, parts: Iterable[Part]) -> None:
 
 
 def _own_files(root: Path) -> Iterator[Path]:
-    """The files in a store's partitions that carry a name only this module gives."""
+    """The files of a store that carry a name which only this module and that of the manifest give."""
+    yield from root.glob(".*.tmp")
     for table in (POSTS, OBSERVATIONS):
         for pattern in ("part-*.parquet", ".*.tmp"):
             yield from root.glob(f"{table.name}/platform=*/source=*/{pattern}")

@@ -33,6 +33,7 @@ from features.parts import (
 )
 from features.schema import IMPORT, REQUIRED, Platform
 from features.seen import Seen
+from features.space import told_when_full
 
 WAIT_S = 600
 """How long a writer waits for another one."""
@@ -102,7 +103,7 @@ class Store:
         Rows that this source brought before are left out, and nothing is ever overwritten.
         """
         check_source(source)
-        with locked(self.root, wait_s):
+        with told_when_full(self.root), locked(self.root, wait_s):
             manifest = self.manifest()
             check_parts(self.root, manifest.parts)
             remove_orphans(self.root, manifest.parts)

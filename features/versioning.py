@@ -2,17 +2,18 @@
 
 import os
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from features.child import lifeline, program
 from features.errors import MissingExtraError, VersioningError
 from features.manifest import NAME, read_manifest
 from features.parts import check_parts
 from features.safety import redact
+from features.space import told_when_full
 from features.store import WAIT_S, locked
 
 _NOTE = "clipcast"
@@ -40,7 +41,7 @@ def dvc_add(data: Path, remote: str | None = None, *, wait_s: float = WAIT_S) ->
     data = data.absolute()
     if not (data / NAME).is_file():
         raise VersioningError(f"{data}: no posts to track yet; import some: clipcast import FILE")
-    with locked(data, wait_s):
+    with told_when_full(data.parent), locked(data, wait_s):
         manifest = read_manifest(data)
         check_parts(data, manifest.parts)
         tracked, wanted = _read(data), {"manifest": manifest.hash, **({"remote": remote} if remote else {})}
@@ -63,24 +64,35 @@ def dvc_file(data: Path) -> Path:
 
 
 def _init(folder: Path) -> None:
-    """Make a folder a DVC repository; inside one of Git's where the folder is its top."""
-    if (folder / ".dvc").is_dir():
+    """Make a folder a DVC repository; inside one of Git's where the folder is its top.
+
+    Outside of Git, DVC can do nothing before its configuration says so: one that is empty was left by a start
+    that was killed.
+    """
+    config, in_git = folder / ".dvc" / "config", (folder / ".git").exists()
+    if config.parent.is_dir() and (in_git or (config.is_file() and config.read_text(encoding="utf-8").strip())):
         return
-    _dvc(folder, "init", *([] if (folder / ".git").exists() else ["--no-scm"]))
+    again = ["--force"] if config.parent.is_dir() else []
+    _dvc(folder, "init", *again, *([] if in_git else ["--no-scm"]))
 
 
 def _dvc(folder: Path, *arguments: str) -> None:
-    """Run one DVC command in a folder; not quietly, since DVC would then keep its errors to itself."""
+    """Run one DVC command in a folder; not quietly, since DVC would then keep its errors to itself.
+
+    It ends with this process: left alone, it would hold DVC's lock against the same command started again.
+    """
     if find_spec("dvc") is None:
         raise MissingExtraError("dvc", "pipeline")
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=folder,
-        env={**_endpoint(), **os.environ, "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with lifeline() as line:
+        done = subprocess.run(
+            program(line, "dvc", *arguments),
+            pass_fds=(line,),
+            cwd=folder,
+            env={**_endpoint(), **os.environ, "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         command = " ".join(("dvc", *arguments))
         said = redact(done.stderr or done.stdout).strip()

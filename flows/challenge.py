@@ -13,7 +13,7 @@ import numpy as np
 
 from features.columns import Ints
 from features.errors import BundleError, NotEnoughDataError
-from flows.job import Job, Outcome, whoami
+from flows.job import Job, Outcome, outcome_of, whoami
 from registry.bundle import Bundle
 from registry.candidate import evidence_against, evidence_of_first, holdout_hash, pack
 from registry.decision import Decision, decide
@@ -23,7 +23,7 @@ from registry.ledger import Row
 from registry.loading import Loaded, load
 from registry.promotion import Candidate, settle
 from registry.semver import Change, next_semver
-from registry.tracking import experiment_of
+from registry.tracking import RUN_KEY_TAG, experiment_of
 from training.evaluate import Ladder, Scored
 from training.examples import Examples
 from training.held_out import held_out_accounts
@@ -241,7 +241,8 @@ class Challenge:
         described = self._described(decision, semver)
         card = write_description(described, job.settings.cards_dir / job.name / semver)
         metrics = {**measured(described), "training_s": self.trained.seconds}
-        tags = {**version_tags(described), "flow": job.flow, "logical_date": job.day.isoformat()}
+        origin = {"flow": job.flow, "logical_date": job.day.isoformat(), RUN_KEY_TAG: self._key}
+        tags = {**version_tags(described), **origin}
         shutil.copytree(card.parent, artifacts / "card")
         shutil.copytree(evaluated.folder, artifacts / "evaluated")
         run_id = job.tracking.log_run(
@@ -264,16 +265,7 @@ class Challenge:
             logical_date=job.day,
             run_key=self._key,
         )
-        return Outcome(
-            platform=str(job.platform),
-            verdict=str(row.kind),
-            reason=row.reason,
-            version=version,
-            semver=semver,
-            metrics=metrics,
-            ladder=self.trained.report.ladder.to_dict(),
-            card=str(card),
-        )
+        return outcome_of(job, row)
 
     def _described(self, decision: Decision, semver: str) -> Described:
         job, trained, judged = self.job, self.trained, self.trained.split.judge

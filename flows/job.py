@@ -5,7 +5,9 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -22,14 +24,19 @@ from features.schema import Platform
 from features.settings import Settings
 from features.store import Store
 from registry.candidate import Rules
+from registry.description import CARD, LADDER
 from registry.gate import GateRules
 from registry.ledger import Row
 from registry.places import Registry
+from registry.reconciliation import reconcile
 from registry.runs import Runs, RunStatus, Start
 from registry.tracking import Tracking, model_name
 from training.examples import Examples
 from training.performance import Performance
 from training.performance_model import FAMILY
+
+HEARTBEAT_S = 60.0
+"""How often a run says that it is alive, for other machines."""
 
 Say = Callable[[str | Text], None]
 Advance = Callable[[int, int, float], None]
@@ -185,9 +192,38 @@ def once(job: Job, work: Callable[[Job], Outcome]) -> Outcome:
     if run.start is Start.BUSY:
         return Outcome(str(job.platform), "busy", f"another process is at it: {run.owner}")
     with _recorded(runs, run.key) as finish:
-        outcome = work(job)
+        with _heard(runs, run.key):
+            outcome = _decided(job) or work(job)
         finish(outcome)
     return outcome
+
+
+def _decided(job: Job) -> Outcome | None:
+    """Return what the job had decided when it was interrupted, after making good what follows from that.
+
+    It is not done again then: it would compare its own candidate, in production by now, with itself.
+    """
+    rows = job.registry.ledger.decisions(job.key)
+    if not rows or rows[-1].evidence["ship_anchor"]:
+        return None
+    reconcile(job.registry, whoami())
+    return outcome_of(job, rows[-1])
+
+
+def outcome_of(job: Job, row: Row) -> Outcome:
+    """Return what a row of the ledger says came of a job, with the card that was written before it."""
+    card = job.settings.cards_dir / job.name / str(row.semver) / CARD
+    ladder = card.with_name(LADDER)
+    return Outcome(
+        platform=str(job.platform),
+        verdict=str(row.kind),
+        reason=row.reason,
+        version=row.version,
+        semver=row.semver,
+        metrics=row.metrics,
+        ladder=json.loads(ladder.read_text(encoding="utf-8")) if ladder.exists() else None,
+        card=str(card) if card.exists() else None,
+    )
 
 
 def _as_it_stands(job: Job, outcome: Outcome) -> Outcome:
@@ -218,6 +254,27 @@ def _recorded(runs: Runs, key: str) -> Iterator[Callable[[Outcome], None]]:
         words = redact(str(error) if isinstance(error, ClipcastError) else repr(error))
         runs.finish_run(key, RunStatus.FAILED, {"error": words})
         raise
+
+
+@contextmanager
+def _heard(runs: Runs, key: str, every_s: float = HEARTBEAT_S) -> Iterator[None]:
+    """Say again and again that the run is alive, so that no other machine takes it over however long it lasts."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(every_s):
+            try:
+                runs.touch_run(key)
+            except ClipcastError as error:
+                logging.getLogger(__name__).warning("run %s could not say that it is alive: %s", key, error)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def whoami() -> str:

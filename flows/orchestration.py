@@ -18,6 +18,7 @@ from features.safety import protect, redact
 from features.schema import Platform
 from features.settings import Settings
 from features.sources import Collected, Inbox
+from features.space import told_when_full
 from features.store import Store
 from features.versioning import dvc_add
 from flows.job import Job, Outcome, logical_date, once
@@ -26,11 +27,7 @@ from flows.reconciling import put_right
 from flows.refresh import refresh
 from flows.retrain import retrain
 from flows.review import review
-from flows.running import sentence
-from registry.address import making_tables
-from registry.database import Database
-from registry.tracking import Tracking
-from training.tune import open_storage
+from flows.running import prepare_databases, sentence, written_to
 
 SIDE_BY_SIDE: TaskRunner[PrefectFuture[Any]] = cast(
     "TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=3)
@@ -80,15 +77,16 @@ def collect_posts() -> list[dict[str, Any]]:
 def run_platform(name: str, platform: str, day: str) -> dict[str, Any]:
     """Do one platform's part of a flow."""
     job = Job(name, Platform(platform), date.fromisoformat(day), Settings.load(), watcher_of(platform))
-    try:
-        outcome = once(job, JOBS[name])
-    except Exception as error:  # noqa: BLE001  raised again, without secrets: Prefect keeps the words of a task's error
-        log = job.settings.home / "logs" / f"{name}-{platform}-{day}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(redact(traceback.format_exc()), encoding="utf-8")
-        job.watcher.say(f"failed; the traceback is in {log}")
-        words = str(error) if isinstance(error, ClipcastError) else f"{type(error).__name__}: {error}"
-        raise ClipcastError(redact(words)) from None
+    with told_when_full(*written_to(job.settings)):
+        try:
+            outcome = once(job, JOBS[name])
+        except Exception as error:  # noqa: BLE001  raised again, without secrets: Prefect keeps the words of an error
+            log = job.settings.home / "logs" / f"{name}-{platform}-{day}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(redact(traceback.format_exc()), encoding="utf-8")
+            job.watcher.say(f"failed; the traceback is in {log}")
+            words = str(error) if isinstance(error, ClipcastError) else f"{type(error).__name__}: {error}"
+            raise ClipcastError(redact(words)) from None
     job.watcher.say(sentence(outcome.to_dict()))
     return outcome.to_dict()
 
@@ -107,14 +105,6 @@ def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> li
     if failed and not is_watched():  # nobody reads what a scheduled flow answers, only its state
         raise ClipcastError(f"{len(failed)} of {len(outcomes)} platforms failed: {'; '.join(failed)}")
     return outcomes
-
-
-def prepare_databases(settings: Settings) -> None:
-    """Make all tables before platforms race for it, and fail now if a database cannot be reached."""
-    Database(settings.database_uri)
-    Tracking(settings.tracking_uri, settings.artifacts_uri, settings.locks_dir).ping()
-    with making_tables(settings.studies_uri, settings.locks_dir / "studies.lock", "CLIPCAST_STUDIES_URI"):
-        open_storage(settings.studies_uri)
 
 
 def _put_right() -> None:

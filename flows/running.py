@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,8 +13,10 @@ from rich.text import Text
 
 from features.errors import ClipcastError
 from features.settings import Settings
+from features.space import told_when_full
 from features.store import Store
 from flows.job import logical_date
+from flows.server import own_server
 
 WORDS = {
     "promoted": ("promoted", "green"),
@@ -34,13 +38,29 @@ def quiet_engines(settings: Settings) -> None:
     """
     settings.prefect_home.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PREFECT_HOME", str(settings.prefect_home))
-    # The very first start compiles and migrates; on a busy machine that outlasts Prefect's 20 seconds.
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+def prepare_databases(settings: Settings) -> None:
+    """Make all tables before platforms race for it, and fail now if a database cannot be reached."""
+    from registry.address import making_tables
+    from registry.database import Database
+    from registry.tracking import Tracking
+    from training.tune import open_storage
+
+    Database(settings.database_uri)
+    Tracking(settings.tracking_uri, settings.artifacts_uri, settings.locks_dir).ping()
+    with making_tables(settings.studies_uri, settings.locks_dir / "studies.lock", "CLIPCAST_STUDIES_URI"):
+        open_storage(settings.studies_uri)
+
+
+def written_to(settings: Settings) -> tuple[Path, Path, Path]:
+    """Return the places that a run writes to, any of which may be full."""
+    return settings.home, settings.data.parent, Path(tempfile.gettempdir())
 
 
 def run_flow(name: str, platforms: list[str] | None, day: date | None, console: Console) -> int:
@@ -61,12 +81,18 @@ def run_flow(name: str, platforms: list[str] | None, day: date | None, console: 
 
 def outcomes_of(name: str, platforms: list[str] | None, day: date | None, console: Console) -> list[dict[str, Any]]:
     """Run a flow through Prefect while a person watches, and return what came of each platform."""
-    quiet_engines(Settings.load())
-    from flows.orchestration import FLOWS
+    settings = Settings.load()
+    quiet_engines(settings)
     from flows.progress import watching
 
-    with watching(console) as board:
+    with watching(console) as board, told_when_full(*written_to(settings)):
+        prepare_databases(settings)
         board.say(name, "starting Prefect, which takes up to a minute the first time")
+        server = own_server(settings)
+        from flows.orchestration import FLOWS
+
+        if server:
+            server.wait()
         found: list[dict[str, Any]] = FLOWS[name](platforms, day.isoformat() if day else None)
     return found
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from features.safety import mask
 from features.settings import Settings
 from flows.running import quiet_engines
+from flows.server import own_server
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -24,10 +25,13 @@ def serve_flows(console: Console) -> None:
     """Serve the three deployments until stopped."""
     settings = Settings.load()
     quiet_engines(settings)
+    server = own_server(settings)
     from prefect import serve
 
     from flows.orchestration import FLOWS
 
+    if server:
+        server.wait()
     for name, cron in CRONS.items():
         console.print(f"{name}: {cron} (UTC)")
     deployments = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,21 @@ def absolute(uri: str) -> str:
     if not uri.startswith(_SQLITE):
         return uri
     return _SQLITE + str(Path(uri.removeprefix(_SQLITE)).absolute())
+
+
+def new_file(uri: str) -> Path | None:
+    """Where to make the tables of a SQLite file that is not there or empty; None for any other address.
+
+    Migrations are no transaction: what is made elsewhere and then renamed cannot be left half-made by a kill.
+    """
+    if not uri.startswith(_SQLITE):
+        return None
+    path = Path(uri.removeprefix(_SQLITE))
+    if path.exists() and path.stat().st_size:
+        return None
+    for left in path.parent.glob(f".{path.name}.new-*"):
+        left.unlink()
+    return path.with_name(f".{path.name}.new-{uuid.uuid4().hex}")  # MLflow holds on to files it has once opened
 
 
 @contextmanager

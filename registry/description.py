@@ -37,6 +37,8 @@ from training.plots import Heading, write_pictures
 from training.recipe import Recipe
 from training.report import Report
 
+CARD, LADDER = "card.md", "ladder.json"
+
 INTERVAL_METHOD = (
     "Normalised split-conformal prediction: errors on later, unseen posts of forward-chaining folds, each post once "
     "with the history of its day and once with that of the last training day, divided by their expected size, later "
@@ -99,9 +101,9 @@ def write_description(described: Described, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = write_pictures(folder, _pictured(described))
     card = card_of(described, {name: path.name for name, path in pictures.items()})
-    path = folder / "card.md"
+    path = folder / CARD
     path.write_text(render_card(card), encoding="utf-8")
-    (folder / "ladder.json").write_text(json.dumps(described.report.ladder.to_dict(), indent=1), encoding="utf-8")
+    (folder / LADDER).write_text(json.dumps(described.report.ladder.to_dict(), indent=1), encoding="utf-8")
     (folder / "decision.json").write_text(json.dumps(described.decision.to_dict(), indent=1), encoding="utf-8")
     return path
 

@@ -137,8 +137,10 @@ class Book:
         )
 
     def decisions(self, run_key: str) -> tuple[Row, ...]:
-        """What a run has written so far; a run that was killed continues after it."""
-        return self._rows(sa.select(db.ledger).where(db.ledger.c.run_key == run_key).order_by(db.ledger.c.id))
+        """What a run has written so far, or its candidates, whose keys go on behind its own and a slash."""
+        key = db.ledger.c.run_key
+        mine = sa.or_(key == run_key, key.startswith(f"{run_key}/", autoescape=True))
+        return self._rows(sa.select(db.ledger).where(mine).order_by(db.ledger.c.id))
 
     def append(self, entry: Entry, expected_head: int | None) -> Row:
         """Write a row, if the head is still where the decision saw it.
@@ -242,7 +244,7 @@ class Ledger:
             return book.history(model)
 
     def decisions(self, run_key: str) -> Sequence[Row]:
-        """What a run has written so far; a run that was killed continues after it."""
+        """What a run has written so far, or its candidates; a run that was killed continues after it."""
         with self.reading() as book:
             return book.decisions(run_key)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from features.errors import BundleError, MissingExtraError, RegistryError
 from features.safety import mask, redact
 from features.schema import IMPORT, values_required
-from registry.address import absolute, making_tables
+from registry.address import absolute, making_tables, new_file
 from registry.artifacts import check_writable
 from registry.bundle import Bundle, open_bundle
 from registry.loading import NUMBERS
@@ -37,6 +37,7 @@ _BUNDLE_ARTIFACT = "bundle"
 _DESCRIBED = ("family", "platform", "schema_hash", "data_hash", "trained_through")
 _REQUIREMENTS = ("lightgbm", "mlflow", "numpy", "pandas", "polars", "pyarrow", "scipy")
 _SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on the table of runs
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -88,25 +89,28 @@ class Tracking:
     ) -> str:
         """Write a run with everything it found, and return its id.
 
-        With a `run_key`, a run that was written before is found again, and what a killed process left of it
-        is removed. `started` makes MLflow show the duration.
+        With a `run_key`, a run that was written before is found again and says from now on what is found now,
+        and what a killed process left of one is removed. `started` makes MLflow show the duration.
         """
         with self._explained(f"log the run {run_name}"):
             experiment_id = self._experiment(experiment)
             if run_key is not None and (finished := self._resume(experiment_id, run_name, run_key)):
+                self._fill(finished, {}, metrics, tags, artifacts)
                 return finished
             known = {**tags, **({} if run_key is None else {RUN_KEY_TAG: run_key})}
             started_ms = None if started is None else int(started.timestamp() * 1000)
             run = self._client.create_run(experiment_id, started_ms, tags=known, run_name=run_name)
-            self._fill(run.info.run_id, params, metrics, artifacts)
+            self._fill(run.info.run_id, params, metrics, {}, artifacts)
+            self._client.set_terminated(run.info.run_id, "FINISHED")
             return str(run.info.run_id)
 
     def register(
         self, name: str, bundle_folder: Path, run_id: str, tags: Mapping[str, str], description: str, *, above: int = 0
     ) -> int:
-        """Register a bundle as a new version of a model, or find the one that this run registered before.
+        """Register a bundle as a new version of a model.
 
-        `above` is the highest number that was ever given: a registry that lost the model would count from 1 again.
+        A version that this run registered before is found again, and says from now on what is said now. `above` is the
+        highest number that was ever given: a registry that lost the model would count from 1 again.
         """
         bundle = open_bundle(bundle_folder)
         with self._explained(f"register a version of {name}"):
@@ -115,7 +119,10 @@ class Tracking:
             found = self._versions(f"name = '{name}'")
             mine = (run_id, source, bundle.sha256)
             if same := [each for each in found if (each.run_id, each.source, each.tags.get(BUNDLE_TAG)) == mine]:
-                return int(same[0].version)
+                version = int(same[0].version)
+                self._client.update_model_version(name, str(version), description)
+                self.set_version_tags(name, version, tags)
+                return version
             self._count_past(name, above, max((int(each.version) for each in found), default=0))
             with tempfile.TemporaryDirectory() as temporary:
                 folder = _save_model(Path(temporary), bundle, run_id)
@@ -199,11 +206,11 @@ class Tracking:
             # training takes longer than some servers and firewalls keep a connection that nobody uses
             os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
         alone = making_tables(self.uri, self._locks_dir / "tracking.lock", "CLIPCAST_TRACKING_URI")
-        with alone, _quiet("alembic", "mlflow.store.db.utils"):
-            client = MlflowClient(self.uri, registry_uri=self.uri)
-            client.search_experiments(max_results=1)
-            client.search_registered_models(max_results=1)
-        return client
+        with alone, _quiet("alembic", "mlflow.store.db.utils"), _impatient():
+            if (new := new_file(self.uri)) is not None:
+                _meet(MlflowClient(f"sqlite:///{new}"))
+                new.replace(self.uri.removeprefix("sqlite:///"))
+            return _meet(MlflowClient(self.uri, registry_uri=self.uri))
 
     @contextmanager
     def _explained(self, task: str) -> Iterator[None]:
@@ -215,8 +222,9 @@ class Tracking:
         try:
             yield
         except MlflowException as error:
+            cause = mask(error.message).partition("\n")[0]  # a database's statement and values follow
             raise RegistryError(
-                f"the tracking store {mask(self.uri)} could not {task}: {redact(error.message)}; "
+                f"the tracking store {mask(self.uri)} could not {task}: {redact(cause)}; "
                 "check CLIPCAST_TRACKING_URI and that the store is up"
             ) from error
 
@@ -259,17 +267,21 @@ class Tracking:
         return finished
 
     def _fill(
-        self, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float], artifacts: Path | None
+        self,
+        run_id: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        artifacts: Path | None,
     ) -> None:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric, Param, RunTag
 
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
         measured = [Metric(key, float(value), now_ms, 0) for key, value in sorted(metrics.items())]
         chosen = [Param(key, str(value)) for key, value in sorted(params.items())]
-        self._client.log_batch(run_id, measured, chosen)
+        self._client.log_batch(run_id, measured, chosen, [RunTag(key, value) for key, value in tags.items()])
         if artifacts is not None:
             self._client.log_artifacts(run_id, str(artifacts))
-        self._client.set_terminated(run_id, "FINISHED")
 
     def _create_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -364,6 +376,25 @@ def _tags_of(bundle: Bundle) -> dict[str, str]:
     described = {name: str(bundle.meta[name]) for name in _DESCRIBED if name in bundle.meta}
     files = {f"sha256/{name}": sha256 for name, sha256 in bundle.meta["files"].items()}
     return {BUNDLE_TAG: bundle.sha256, **described, **files}
+
+
+def _meet(client: MlflowClient) -> MlflowClient:
+    """Let MLflow make or migrate what tables its two stores need."""
+    client.search_experiments(max_results=1)
+    client.search_registered_models(max_results=1)
+    return client
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Let MLflow give up soon on a server that answers with errors or not at all: by itself it tries for minutes."""
+    given = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            del os.environ[name]
 
 
 @contextmanager

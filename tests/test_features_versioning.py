@@ -99,6 +99,14 @@ def test_the_top_of_a_git_repository_becomes_one_of_dvc_with_it(tmp_path: Path, 
     assert (tmp_path / ".gitignore").read_text(encoding="utf-8").split() == ["/data"]
 
 
+def test_a_repository_whose_making_was_killed_is_made_again(tmp_path: Path, calls: list[tuple[str, ...]]) -> None:
+    grow(tmp_path / "data", 1)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").touch()
+    dvc_add(tmp_path / "data")
+    assert calls == [("init", "--force", "--no-scm"), ("add", "data")]
+
+
 def test_a_folder_inside_another_repository_gets_its_own(tmp_path: Path, calls: list[tuple[str, ...]]) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)  # noqa: S607 - git is found by its name
     (tmp_path / ".gitignore").write_text("demo\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """One platform's part of a run: done once, taken up again, and free to start where there was nothing to do."""
 
+import threading
 from datetime import date
 from types import SimpleNamespace
 
@@ -9,8 +10,10 @@ from features.errors import StoreError
 from features.schema import Platform
 from features.simulate import SOURCE, World, simulate
 from features.store import Store
-from flows.job import Job, Outcome, once
+from flows.job import Job, Outcome, _heard, once
 from flows.refresh import refresh
+from registry.ledger import Entry, Kind
+from registry.runs import Runs
 
 DAY = date(2026, 6, 27)
 
@@ -58,6 +61,45 @@ def test_posts_imported_meanwhile_stop_the_run_instead_of_being_named_wrongly(jo
     Store(settings.data).append([simulate(world).posts], SOURCE)
     with pytest.raises(StoreError, match="start it again"):
         job.examples()
+
+
+def test_a_job_killed_after_its_decision_repeats_it_instead_of_challenging_itself(job):
+    entry = Entry(
+        model=job.name,
+        kind=Kind.REFUSED,
+        who="tester",
+        reason="refused: it does not load",
+        data_source="made",
+        version=1,
+        semver="1.0.0",
+        evidence={"ship_anchor": False},
+        run_key=f"{job.key}/recipe",
+    )
+    job.registry.ledger.append(entry, None)
+    outcome = once(job, lambda _: pytest.fail("it was done again"))
+    assert (outcome.verdict, outcome.reason, outcome.semver) == ("refused", "refused: it does not load", "1.0.0")
+
+
+def test_a_job_killed_before_the_anchor_took_the_place_of_its_model_goes_on(job):
+    evidence = {"ship_anchor": True}
+    refused = Entry(
+        model=job.name,
+        kind=Kind.REFUSED,
+        who="tester",
+        reason="refused",
+        data_source="made",
+        evidence=evidence,
+        run_key=f"{job.key}/recipe",
+    )
+    job.registry.ledger.append(refused, None)
+    assert once(job, lambda _: Outcome("tiktok", "promoted", "the anchor")).reason == "the anchor"
+
+
+def test_a_running_job_says_that_it_is_alive(job, monkeypatch):
+    heard = threading.Event()
+    monkeypatch.setattr(Runs, "touch_run", lambda *_: heard.set())
+    with _heard(Runs(job.registry.ledger.database), job.key, every_s=0.01):
+        assert heard.wait(10)
 
 
 def test_the_key_changes_with_the_day_and_the_parameters(job, settings):

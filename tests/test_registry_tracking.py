@@ -174,6 +174,31 @@ def test_a_version_names_the_sha256_of_its_bundle_and_files(world: World) -> Non
     assert (tags["semver"], tags["data_hash"], tags["platform"]) == ("1.0.0", "d1", "youtube")
 
 
+def test_what_a_run_says_when_it_starts_again_replaces_what_it_said(world: World) -> None:
+    again = {"metrics": {"r2": 0.6}, "tags": {"data": "d2"}}
+    assert world.tracking.log_run("clipcast-youtube", "weekly", {"trials": 4}, **again, run_key="k1") == world.run_id
+    run = client(world).get_run(world.run_id)
+    assert (run.data.metrics, run.data.tags["data"]) == ({"r2": 0.6}, "d2")
+    assert run.data.params == {"trials": "3"}, "MLflow does not let parameters change"
+    world.tracking.register(MODEL, world.bundle, world.run_id, {"verdict": "kept"}, "seen again")
+    assert world.tracking.version_tags(MODEL, 1)["verdict"] == "kept"
+    assert client(world).get_model_version(MODEL, "1").description == "seen again"
+
+
+def test_tables_of_a_new_file_are_made_at_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("mlflow.store.db.utils._upgrade_db", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_tracking(tmp_path).ping()
+    assert next(tmp_path.glob(".mlflow.db.new-*")).stat().st_size, "tables were being made"
+    assert not (tmp_path / "mlflow.db").stat().st_size
+    open_tracking(tmp_path).ping()
+    assert not list(tmp_path.glob(".mlflow.db.new-*"))
+
+
 def test_tags_can_be_added(world: World) -> None:
     world.tracking.set_version_tags(MODEL, 1, {"verdict": "promoted"})
     assert world.tracking.version_tags(MODEL, 1)["verdict"] == "promoted"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.columns import Floats, Ints
-from features.errors import MissingExtraError
+from features.errors import MissingExtraError, TrainingError
+from features.safety import mask
 from training.blend import Blend
 from training.core import fit_features, lessons_of, training_inputs
 from training.estimators import estimator
@@ -216,14 +217,28 @@ def _log(study: Study) -> list[dict[str, Any]]:
 
 
 def open_storage(storage: str | None) -> BaseStorage | None:
-    """Open the study's database: a file waits while another process writes, a server is asked anew after each trial."""
+    """Open the study's database: a file waits while another process writes, a server is asked anew after each trial.
+
+    Raises
+    ------
+    TrainingError
+        It cannot be used.
+    """
     if storage is None:
         return None
+    optuna = _optuna()
+    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
     # a trial may take longer than some servers and firewalls keep a connection that nobody uses
     options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {"poolclass": NullPool}
-    opened: BaseStorage = _optuna().storages.RDBStorage(storage, engine_kwargs=options)
+    try:
+        opened: BaseStorage = optuna.storages.RDBStorage(storage, engine_kwargs=options)
+    except (optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+        cause = mask(str(getattr(error, "orig", None) or error)).partition("\n")[0]
+        raise TrainingError(
+            f"the studies in {mask(storage)} cannot be used: {cause}; check CLIPCAST_STUDIES_URI"
+        ) from error
     return opened
 
 

@@ -1,0 +1,152 @@
+"""Places that fail: a tracking store that is away, and disks that are full."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from features.simulate import SOURCE, simulate
+from features.store import Store
+from tests.crash_world import FIRST, MODEL, WORLD, Workspace
+
+SECRET = "kept-to-oneself"  # noqa: S105  # it opens nothing
+
+
+class Broken(BaseHTTPRequestHandler):
+    """A server that answers everything with an error."""
+
+    def do_GET(self) -> None:
+        self.send_error(500)
+
+    do_POST = do_GET  # noqa: N815  # the base class looks for this name
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def broken_server() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Broken) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    (tmp_path / "folder").mkdir()
+    match request.param:
+        case "refused":
+            return f"http://user:{SECRET}@127.0.0.1:1"
+        case "broken":
+            return f"http://user:{SECRET}@{request.getfixturevalue('broken_server')}"
+        case _:
+            return f"sqlite:///{tmp_path}/folder"
+
+
+@pytest.mark.parametrize("address", ["refused", "broken", "folder"], indirect=True)
+def test_a_tracking_store_that_cannot_be_used_ends_the_run_before_training(tmp_path: Path, address: str) -> None:
+    workspace = Workspace(tmp_path, CLIPCAST_TRACKING_URI=address)
+    Store(workspace.data).append([simulate(WORLD).posts], SOURCE)
+    started = time.monotonic()
+    said = workspace.run("run", "weekly", "--date", FIRST, expect=1)
+    assert time.monotonic() - started < 120, "by itself MLflow would try for four minutes"
+    assert "CLIPCAST_TRACKING_URI" in said
+    assert address.rpartition("@")[2] in said or address.removeprefix("sqlite:///") in said
+    assert "building rows" not in said
+    assert "Traceback" not in said
+    assert SECRET not in said
+    assert workspace.processes() == []
+
+
+def test_studies_that_cannot_be_kept_end_the_run_before_training(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    workspace = Workspace(tmp_path, CLIPCAST_STUDIES_URI=f"sqlite:///{tmp_path}/folder")
+    Store(workspace.data).append([simulate(WORLD).posts], SOURCE)
+    said = workspace.run("run", "weekly", "--date", FIRST, expect=1)
+    assert "CLIPCAST_STUDIES_URI" in said
+    assert "building rows" not in said
+    assert "Traceback" not in said
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of a few megabytes, in memory."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["/bin/umount", "--lazy", folder], check=True)
+
+
+def make_room(disk: Path) -> None:
+    (disk / "filler").unlink()
+
+
+IMPORT_MOMENTS = ["features.parts:PartWriter._write", "features.store:write_manifest", "features.versioning:_dvc"]
+
+
+def test_an_import_onto_a_full_disk_changes_nothing_and_completes_once_there_is_room(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    workspace = Workspace(small_disk, TMPDIR=str(tmp_path))
+    first, second = workspace.import_posts(1), workspace.import_posts(2)
+    workspace.run(*first)
+    store = Store(workspace.data)
+    before = store.manifest()
+    for moment in IMPORT_MOMENTS:
+        said = workspace.run_disturbed(small_disk, moment, *second)
+        assert "the disk is full" in said
+        assert str(workspace.data.parent) in said
+        assert "make room" in said
+        assert "Traceback" not in said
+        store.verify()
+        if "versioning" not in moment:
+            assert store.manifest() == before
+        assert not list(workspace.data.rglob("*.tmp")), "nothing half-written is left"
+        make_room(small_disk)
+    assert "data version" in workspace.run(*second)
+    assert store.manifest() != before
+    store.verify()
+
+
+RUN_MOMENTS = [
+    "training.tune:judge_recipe",
+    "registry.tracking:Tracking._fill",
+    "flows.challenge:settle",
+    "registry.promotion:mend_challenger_alias",
+]
+
+
+@pytest.mark.slow
+def test_a_run_on_a_full_disk_registers_nothing_by_halves_and_completes_once_there_is_room(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    workspace = Workspace(small_disk, TMPDIR=str(tmp_path))
+    workspace.run(*workspace.import_posts(1))
+    said = workspace.run_jobs(FIRST, *((str(small_disk), moment, 1) for moment in RUN_MOMENTS))
+    *full, last = [line for line in said if line.startswith(("DiskFullError", "RegistryError", "promoted"))]
+    assert len(full) == len(RUN_MOMENTS)
+    for line in full:
+        assert line.startswith(f"DiskFullError {workspace.home}: the disk is full")
+    assert last == "promoted"
+    state = workspace.state()
+    [row], [version], [run] = state["ledger"], state["versions"], state["mlflow_runs"]
+    assert row["semver"] == version["tags"]["semver"] == run["tags"]["semver"] == "1.0.0"
+    assert {alias["alias"]: alias["version"] for alias in state["aliases"]} == {"production": row["to_version"]}
+    assert set(state["production"]["models"]) == {MODEL}
