@@ -36,7 +36,7 @@ def clipcast(tmp_path, monkeypatch, capsys):
     """Run the command within this process, in an empty workspace."""
     monkeypatch.setenv("CLIPCAST_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CLIPCAST_DATA", str(tmp_path / "w" / "data"))
-    monkeypatch.setattr("flows.importing.dvc_add", lambda _: "0" * 32)  # takes a second, and is tested elsewhere
+    monkeypatch.setattr("flows.importing.dvc_add", lambda *_: "0" * 32)  # takes a second, and is tested elsewhere
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["clipcast", *map(str, arguments)])

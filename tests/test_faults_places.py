@@ -12,7 +12,9 @@ from threading import Thread
 
 import pytest
 
+from features.errors import DiskFullError, RegistryError
 from features.simulate import SOURCE, simulate
+from features.space import told_when_full
 from features.store import Store
 from tests.crash_world import FIRST, MODEL, WORLD, Workspace
 
@@ -76,6 +78,21 @@ def test_studies_that_cannot_be_kept_end_the_run_before_training(tmp_path: Path)
     assert "CLIPCAST_STUDIES_URI" in said
     assert "building rows" not in said
     assert "Traceback" not in said
+
+
+def test_a_full_disk_is_told_by_its_place_and_another_error_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match=f"{tmp_path}: the disk is full") as caught, told_when_full(tmp_path):
+        write_to_a_full_device()
+    assert "make room" in str(caught.value)
+    with pytest.raises(FileNotFoundError), told_when_full(tmp_path):
+        (tmp_path / "nothing").read_text()
+
+
+def write_to_a_full_device() -> None:
+    try:
+        Path("/dev/full").write_text("more", encoding="utf-8")
+    except OSError as error:
+        raise RegistryError("a library's words") from error
 
 
 @pytest.fixture
