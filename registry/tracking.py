@@ -331,6 +331,8 @@ def _save_model(temporary: Path, bundle: Bundle, run_id: str) -> Path:
             input_example=posts.astype({name: float for name in NUMBERS if name in posts}),
             pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
         )
+    for code in folder.rglob("*.py"):
+        code.chmod(0o600)  # a copy has the mode that whoever installed clipcast gave the file
     _clean_description(folder)
     return folder
 
