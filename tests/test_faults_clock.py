@@ -160,7 +160,7 @@ def without_moments(text):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_features_and_models_are_the_same_in_every_zone_byte_for_byte(tmp_path):
     """The posts are of the spring in which clocks went forward, and carry the offsets of New York."""
     path = write_rows(tmp_path / "posts.csv", hostile_posts().to_dicts(), IMPORT)
