@@ -62,7 +62,7 @@ def test_imports_and_jobs_killed_at_every_named_moment_end_as_undisturbed_ones(
     assert workspace.state() == undisturbed.state()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_of_two_weekly_runs_one_works_and_nothing_of_it_outlives_a_kill(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.run(*workspace.import_posts(1))
