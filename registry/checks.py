@@ -15,6 +15,7 @@ from statistics import median
 
 import polars as pl
 
+from features.child import lifeline, program
 from features.errors import ClipcastError
 from registry.bundle import Bundle
 from registry.loading import differences, load
@@ -68,10 +69,17 @@ def latency(
 
 
 def loads(bundle: Bundle, timeout_s: float = LOAD_TIMEOUT_S) -> Loads:
-    """Open a bundle in a fresh process that must load it and reproduce its stored example."""
-    command = [sys.executable, "-P", "-m", "registry.checks", str(bundle.folder), bundle.sha256]
+    """Open a bundle in a fresh process that must load it and reproduce its stored example, and ends with this one."""
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+        with lifeline() as line:
+            ended = subprocess.run(
+                program(line, "registry.checks", str(bundle.folder), bundle.sha256),
+                pass_fds=(line,),
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         return Loads(False, f"{bundle.folder}: loading did not end within {timeout_s:g} s")
     said = (ended.stdout if ended.returncode == 0 else ended.stderr).strip().splitlines()
