@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from features.errors import MissingExtraError, RegistryError
 from features.safety import mask
 from features.settings import schema_of
-from registry.database import ADVISORY_LOCK
+from registry.database import ADVISORY_LOCK, make_schema
 
 CONNECT_TIMEOUT_S = 5.0
 MAKING_TIMEOUT_S = 300
@@ -101,9 +101,7 @@ def _server_lock(uri: str, setting: str) -> Iterator[None]:
         try:
             connection.execute(sa.text(f"SET lock_timeout = '{MAKING_TIMEOUT_S}s'"))
             connection.execute(sa.select(sa.func.pg_advisory_lock(ADVISORY_LOCK, zlib.crc32(setting.encode()) >> 1)))
-            schema = schema_of(uri)
-            if schema and connection.scalar(sa.select(sa.func.to_regnamespace(schema))) is None:
-                connection.execute(sa.schema.CreateSchema(schema))
+            make_schema(connection, schema_of(uri))
         except SQLAlchemyError as error:
             raise _unusable(uri, setting, error) from error
         yield

@@ -3,26 +3,7 @@
 A new revision is drafted with `alembic revision --autogenerate --rev-id r0002 -m "what changes"`.
 """
 
-from alembic import context
+from registry.database import LEDGER
+from registry.migrating import run_migrations
 
-from features.settings import Settings
-from registry.database import REVISION_TABLE, Database, metadata
-
-
-def _migrate(connection) -> None:  # type: ignore[no-untyped-def]
-    context.configure(
-        connection=connection,
-        target_metadata=metadata,
-        version_table=REVISION_TABLE,
-        render_as_batch=True,  # SQLite changes a table by copying it
-    )
-    with context.begin_transaction():
-        context.run_migrations()
-
-
-given = context.config.attributes.get("connection")
-if given is not None:
-    _migrate(given)
-else:
-    with Database(Settings.load().database_uri).writing() as opened:
-        _migrate(opened)
+run_migrations(LEDGER, lambda settings: settings.database_uri)
