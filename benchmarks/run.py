@@ -9,6 +9,7 @@ OTHERS = """
 the others, which take longer:
   python benchmarks/forecasts.py POSTS.csv.gz...                     accuracy against CatBoost, LightGBM and FLAML
   python benchmarks/features_speed.py                                growth up to 1,000,000 posts
+  python benchmarks/prediction_log.py                                what logging a prediction costs a service
   python benchmarks/waiting.py                                       clipcast predict, status and --help
   python benchmarks/weekly_run.py POSTS.csv.gz --platform PLATFORM   where the time of a weekly run goes"""
 

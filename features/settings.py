@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     database_uri: DatabaseUri = Field(default_factory=lambda known: _sqlite(known["home"] / "ledger.db"))
     tracking_uri: DatabaseUri = Field(default_factory=lambda known: _beside(known, "mlflow.db", "clipcast_tracking"))
     studies_uri: DatabaseUri = Field(default_factory=lambda known: _beside(known, "studies.db", "clipcast_studies"))
+    predictions_uri: DatabaseUri = Field(
+        default_factory=lambda known: _beside(known, "predictions.db", "clipcast_predictions")
+    )
     artifacts_uri: Annotated[str, AfterValidator(_without_secrets)] = Field(
         default_factory=lambda known: (known["home"] / "artifacts").as_uri()
     )

@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,22 @@ def database_uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     address = cluster.new_database()
     yield address
     cluster.drop(address)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of a few megabytes, in memory."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["/bin/umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ def test_everything_mutable_but_the_data_lives_under_home(tmp_path: Path) -> Non
     assert settings.tracking_uri == f"sqlite:///{home}/mlflow.db"
     assert settings.database_uri == f"sqlite:///{home}/ledger.db"
     assert settings.studies_uri == f"sqlite:///{home}/studies.db"
+    assert settings.predictions_uri == f"sqlite:///{home}/predictions.db"
     assert settings.artifacts_uri == (home / "artifacts").as_uri()
     for place in (
         settings.inbox,
@@ -58,6 +59,7 @@ def test_one_address_of_a_server_names_the_databases_of_every_tool(
     assert settings.database_uri == ours
     assert settings.tracking_uri == f"{ours}%20-csearch_path%3Dclipcast_tracking"
     assert settings.studies_uri == f"{ours}%20-csearch_path%3Dclipcast_studies"
+    assert settings.predictions_uri == f"{ours}%20-csearch_path%3Dclipcast_predictions"
 
 
 def test_each_tool_can_be_set_apart_and_a_file_elsewhere_moves_no_other(
@@ -68,6 +70,7 @@ def test_each_tool_can_be_set_apart_and_a_file_elsewhere_moves_no_other(
     settings = Settings.load()
     assert settings.tracking_uri == "https://mlflow.example"
     assert settings.studies_uri == f"sqlite:///{tmp_path}/.clipcast/studies.db"
+    assert settings.predictions_uri == f"sqlite:///{tmp_path}/.clipcast/predictions.db"
 
 
 def test_the_datas_remote_is_beside_artifacts_on_s3_and_nowhere_else() -> None:

@@ -28,7 +28,13 @@ HEAVY = (
     "torch",
 )
 # They exist for MLflow and Prefect, or are run by Alembic.
-NEEDING_THE_PIPELINE = ("registry.tracking", "registry.pyfunc", "registry.migrations.env", "flows.")
+NEEDING_THE_PIPELINE = (
+    "registry.tracking",
+    "registry.pyfunc",
+    "registry.migrations.env",
+    "monitoring.migrations.env",
+    "flows.",
+)
 
 # The libraries of the base install come first, since some set variables of their own. What that install lacks
 # is made absent, as otherwise LightGBM brings in scikit-learn and pandas where it finds them.

@@ -1,0 +1,219 @@
+"""What is kept of every answer that the service gave: its record, its table, and how to read and forget it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+from numpy.typing import ArrayLike
+
+from features.errors import SchemaError
+from features.schema import NUMBER, TEXT, TIME, Schema
+from registry.database import Database, Tables
+
+READ_AT_ONCE = 10_000
+FORGOTTEN_AT_ONCE = 5_000
+"""So many rows a transaction, between which the service can write."""
+
+_FLOATS = np.dtype("<f8")
+_UNKEPT = "\ufffd"  # what Unicode shows where a character cannot be
+
+
+class Role(StrEnum):
+    """What the version that made a prediction was at the time."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"  # it answered, for its share of the traffic
+    SHADOW = "shadow"  # the challenger, asked beside the champion, and nobody saw its answer
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer of one version; a shadow's has the id of the answer that was given, so (id, role) is the key.
+
+    Times are seconds since 1970 UTC. `inputs` is the post as it was asked about, canonical JSON in the import
+    format, `features` what `pack` made of its features in the bundle's order, `answer` JSON.
+    """
+
+    id: str
+    at: float
+    role: Role
+    model: str
+    version: int
+    semver: str
+    sha256: str
+    platform: str
+    account_id: str
+    post_id: str
+    published_s: int
+    inputs_sha256: str
+    inputs: bytes
+    features: bytes
+    answer: bytes
+    latency_ms: float
+    cached: bool
+
+
+metadata = sa.MetaData()
+
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("role", sa.String(20), primary_key=True),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("semver", sa.String(40), nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("platform", sa.String(20), nullable=False),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("post_id", sa.Text, nullable=False),
+    sa.Column("published_s", sa.BigInteger, nullable=False),
+    sa.Column("inputs_sha256", sa.String(64), nullable=False),
+    sa.Column("inputs", sa.LargeBinary, nullable=False),
+    sa.Column("features", sa.LargeBinary, nullable=False),
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+    sa.Column("latency_ms", sa.Double, nullable=False),
+    sa.Column("cached", sa.Boolean, nullable=False),
+    sa.Index("predictions_of_time", "at"),
+)
+
+TABLES = Tables(
+    name="prediction log",
+    setting="CLIPCAST_PREDICTIONS_URI",
+    metadata=metadata,
+    revision="p0001",
+    migrations=Path(__file__).with_name("migrations"),
+    revision_table="clipcast_predictions_revision",
+    lock=0x636C6971,
+)
+
+_KINDS: dict[type, pl.DataType] = {
+    sa.Double: NUMBER,
+    sa.Integer: pl.Int64(),
+    sa.BigInteger: pl.Int64(),
+    sa.LargeBinary: pl.Binary(),
+    sa.Boolean: pl.Boolean(),
+}
+_STORED: Schema = {column.name: _KINDS.get(type(column.type), TEXT) for column in predictions.columns}
+
+READ: Schema = {
+    {"published_s": "published_at"}.get(name, name): TIME if name in ("at", "published_s") else kind
+    for name, kind in _STORED.items()
+}
+"""What `read_predictions` answers: the fields of `Prediction`, with moments as the store of posts has them."""
+
+_values = attrgetter(*(f"{field.name}.value" if field.name == "role" else field.name for field in fields(Prediction)))
+_ACCOUNT, _POST = (list(_STORED).index(name) for name in ("account_id", "post_id"))
+
+
+def as_row(prediction: Prediction) -> tuple[Any, ...]:
+    """A prediction as its row of the table.
+
+    Of an id that strangers sent, what no database keeps (NUL, half a character) becomes U+FFFD; `inputs` tells
+    what they sent.
+    """
+    row: tuple[Any, ...] = _values(prediction)
+    if _is_kept(row[_ACCOUNT]) and _is_kept(row[_POST]):
+        return row
+    return (*row[:_ACCOUNT], _keepable(row[_ACCOUNT]), _keepable(row[_POST]), *row[_POST + 1 :])
+
+
+def _is_kept(text: str) -> bool:
+    return text.isascii() and "\0" not in text
+
+
+def _keepable(text: str) -> str:
+    return "".join(_UNKEPT if letter == "\0" or "\ud800" <= letter <= "\udfff" else letter for letter in text)
+
+
+def pack(features: ArrayLike) -> bytes:
+    """Features of one post as the log keeps them: float64, little endian."""
+    return np.asarray(features, _FLOATS).tobytes()
+
+
+def unpack(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The logged features of predictions as columns, row by row; `names` are those of their version's bundle.
+
+    Raises
+    ------
+    SchemaError
+        A row has another number of features: it is another version's.
+    """
+    wrong = rows.filter(pl.col("features").bin.size() != len(names) * _FLOATS.itemsize)
+    if wrong.height:
+        first = wrong.row(0, named=True)
+        raise SchemaError(
+            f"prediction {first['id']} of {first['model']} version {first['version']} has "
+            f"{len(first['features']) // _FLOATS.itemsize} logged features, and {len(names)} were named; "
+            "take the names from the bundle of that version"
+        )
+    values = np.frombuffer(b"".join(rows["features"]), _FLOATS).reshape(rows.height, len(names))
+    return pl.DataFrame(values, dict.fromkeys(names, NUMBER), orient="row")
+
+
+def read_predictions(
+    uri: str, *, since: datetime, until: datetime, model: str | None = None, role: Role | None = None
+) -> pl.DataFrame:
+    """Predictions answered from `since` on and before `until`, in that order, with the columns of `READ`.
+
+    Raises
+    ------
+    RegistryError
+        The log cannot be reached, or was made by a newer clipcast.
+    """
+    wanted = sa.select(predictions).where(predictions.c.at >= _seconds(since), predictions.c.at < _seconds(until))
+    for column, value in ((predictions.c.model, model), (predictions.c.role, role)):
+        wanted = wanted if value is None else wanted.where(column == str(value))
+    wanted = wanted.order_by(predictions.c.at, predictions.c.id, predictions.c.role)
+    with Database(uri, tables=TABLES).reading() as connection:
+        found = connection.execution_options(stream_results=True).execute(wanted)
+        frames = [_frame(rows) for rows in found.partitions(READ_AT_ONCE)]
+    return pl.concat(frames) if frames else _frame([])
+
+
+def forget_before(uri: str, at: datetime) -> int:
+    """Delete the predictions answered before a moment, and return how many they were.
+
+    Raises
+    ------
+    RegistryError
+        The log cannot be reached, or was made by a newer clipcast.
+    """
+    key = sa.tuple_(predictions.c.id, predictions.c.role)
+    oldest = (
+        sa.select(predictions.c.id, predictions.c.role)
+        .where(predictions.c.at < _seconds(at))
+        .order_by(predictions.c.at)
+        .limit(FORGOTTEN_AT_ONCE)
+    )
+    database, forgotten = Database(uri, tables=TABLES), 0
+    while True:
+        with database.writing() as connection:
+            count = connection.execute(sa.delete(predictions).where(key.in_(oldest))).rowcount
+        forgotten += count
+        if count < FORGOTTEN_AT_ONCE:
+            return forgotten
+
+
+def _frame(rows: Iterable[Sequence[Any]]) -> pl.DataFrame:
+    stored = pl.DataFrame([tuple(row) for row in rows], _STORED, orient="row")
+    return stored.with_columns(
+        (pl.col("at") * 1e6).round().cast(pl.Int64).cast(TIME),
+        pl.from_epoch("published_s", "s").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+    ).rename({"published_s": "published_at"})
+
+
+def _seconds(moment: datetime) -> float:
+    if moment.tzinfo is None:
+        raise SchemaError(f"{moment} has no zone; give it one, such as datetime.UTC")
+    return moment.timestamp()
