@@ -41,11 +41,11 @@ def local_offsets_s(countries: Texts, times_s: Ints) -> list[float]:
 def _offset_s(country: str, time_s: int) -> float:
     if country not in ONE_ZONE:
         return _UNKNOWN
-    offset = datetime.fromtimestamp(time_s, _zone(ONE_ZONE[country])).utcoffset()
+    offset = datetime.fromtimestamp(time_s, zone(ONE_ZONE[country])).utcoffset()
     return offset.total_seconds() if offset is not None else _UNKNOWN
 
 
 @cache
-def _zone(name: str) -> ZoneInfo:
+def zone(name: str) -> ZoneInfo:
     """Return the zone, read once: `ZoneInfo` itself keeps no more than eight."""
     return ZoneInfo(name)

@@ -31,6 +31,7 @@ from training.facts import (
     SourceFacts,
     TrainingFacts,
 )
+from training.hours import in_words
 from training.performance_model import PerformanceModel
 from training.plots import Evidence as Pictured
 from training.plots import Heading, write_pictures
@@ -215,6 +216,7 @@ def card_of(described: Described, pictures: Mapping[str, str]) -> Card:
         decision=described.decision.reason,
         checks=tuple(CheckFacts(check.name, check.passed, check.detail) for check in described.decision.checks),
         pictures=pictures,
+        gaps=(in_words(described.model.hours),),
     )
 
 

@@ -32,6 +32,7 @@ def judged(**changes: Any) -> Judged:
         "residual": 0.5 * answers[:, 0] + size * draw.normal(size=rows),
         "engagement_error": draw.normal(size=rows),
         "spread": spread,
+        "contrast": np.full((rows, len(EXPERTS)), np.nan),
     }
     return Judged(**{**fields, **changes})
 

@@ -63,6 +63,7 @@ def test_scores_are_those_of_weighed_forecasts_fresh_and_frozen_apart() -> None:
         residual=error + 0.5 * np.array([2.0, 2.0, 2.0, 4.0, 4.0, 4.0]),
         engagement_error=np.zeros(6),
         spread=np.zeros((6, len(SPREAD_FEATURES))),
+        contrast=np.full((6, 4), np.nan),
     )
     (score,) = fold_scores([fold], Blend((0.5, 0, 0, 0), (1.0, 0, 0, 0)))
     assert (score.learned, score.judged) == (5, 3)
@@ -83,6 +84,7 @@ def test_outcomes_that_do_not_vary_have_no_share_explained() -> None:
         residual=np.zeros(2),
         engagement_error=np.zeros(2),
         spread=np.zeros((2, len(SPREAD_FEATURES))),
+        contrast=np.full((2, 4), np.nan),
     )
     (score,) = fold_scores([fold], Blend((1.0, 0, 0, 0), (1.0, 0, 0, 0)))
     assert score.r2 is None

@@ -8,8 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pytest
 
+from features import simulate_parameters
 from features.known import known_posts
 from features.schema import Platform
 from features.simulate import SOURCE, World, simulate
@@ -17,6 +20,7 @@ from features.store import Store
 from training.estimators import estimator
 from training.examples import Examples
 from training.performance import Performance
+from training.performance_model import PerformanceModel
 from training.recipe import Recipe
 
 DAY_S = 86_400
@@ -43,3 +47,13 @@ def recipe(name: str = "lightgbm", parameters: Mapping[str, Any] | None = None, 
     if "rounds" in defaults:
         defaults["rounds"] = 20
     return Recipe(name, {**defaults, **(parameters or {})}, seed=7, **others)
+
+
+@cache
+def world_of_hours(effect: float) -> tuple[Examples, PerformanceModel]:
+    """A world in which the local hour moves log reach by so much at most, the weekday by nothing, and its model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulate_parameters, "HOUR_EFFECT", effect)
+        patch.setattr(simulate_parameters, "WEEKDAY_EFFECTS", (0.0,) * 7)
+        examples = built(known_frame.__wrapped__(accounts=100, weeks=20))
+    return examples, Performance().fit(recipe(), examples, np.arange(len(examples)))

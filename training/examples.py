@@ -118,6 +118,16 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.matrix)
 
+    def take(self, rows: Ints) -> Inputs:
+        """Return the inputs at some positions."""
+        return Inputs(
+            matrix=self.matrix[rows],
+            anchor=self.anchor[rows],
+            engagement_anchor=self.engagement_anchor[rows],
+            is_new=self.is_new[rows],
+            captions=[self.captions[row] for row in rows.tolist()],
+        )
+
     @classmethod
     def stack(cls, parts: Sequence[Inputs]) -> Inputs:
         """Join parts, all rows of the first before those of the next."""

@@ -10,9 +10,10 @@ import numpy as np
 
 from features.columns import Bools, Floats, Ints
 from features.fitted import Fitted
+from training.contrasts import evenly_spaced, timing_contrasts
 from training.core import Core, fit_core, fit_features, lessons_of, training_inputs, without_history
 from training.examples import Examples, Inputs, inputs_of, with_history_until
-from training.experts import Experts, fit_experts
+from training.experts import EXPERTS, Experts, fit_experts
 from training.parallel import in_order
 from training.recipe import Recipe
 from training.split import Split, forward_folds
@@ -34,6 +35,13 @@ STRANGER_ROWS = 12_000
 """The latest rows among which accounts are held out."""
 
 
+CONTRAST_ROWS, STRANGER_CONTRAST_ROWS = 2_000, 500
+"""Rows of a fold, and of a part of the strangers, whose timing contrasts are worked out, evenly spaced.
+
+Each is forecast at a whole week's hours: more rows would tell more and take more of a run's time.
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class Judged:
     """What was forecast of rows not learned from, beside what came true.
@@ -51,6 +59,8 @@ class Judged:
         is unknown or was not forecast.
     spread
         The columns `SPREAD_FEATURES`, shape (rows, features).
+    contrast
+        Each expert's timing contrast, shape (rows, experts); nan of rows for which it was not worked out.
     """
 
     learned: int
@@ -61,6 +71,7 @@ class Judged:
     residual: Floats
     engagement_error: Floats
     spread: Floats
+    contrast: Floats
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -159,7 +170,9 @@ def judge_core(core: Core, examples: Examples, split: Split) -> Judged:
     later = np.tile(split.judge, 2)
     inputs = judged_inputs(examples, split.judge, core.fitted, split.frozen_s)
     rates = examples.engagement[later] - inputs.engagement_anchor - core.engagement.predict(inputs.matrix)
-    judged = _judged(core.experts, examples, len(split.train), later, inputs)
+    judged = _judged(
+        core.experts, examples, len(split.train), later, inputs, evenly_spaced(len(split.judge), CONTRAST_ROWS)
+    )
     return replace(judged, engagement_error=rates)
 
 
@@ -178,14 +191,18 @@ def _judge_unseen(
     fitted = _features_of(recipe, examples, learned, categories)
     experts = fit_experts(recipe, lessons_of(examples, learned, training_inputs(recipe, examples, learned, fitted)))
     inputs = without_history(examples, unseen, fitted, inputs_of(examples, unseen, fitted))
-    return _judged(experts, examples, len(learned), unseen, inputs)
+    return _judged(experts, examples, len(learned), unseen, inputs, evenly_spaced(len(unseen), STRANGER_CONTRAST_ROWS))
 
 
 def _features_of(recipe: Recipe, examples: Examples, rows: Ints, categories: Mapping[str, tuple[str, ...]]) -> Fitted:
     return replace(fit_features(recipe, examples, rows), categories=categories)
 
 
-def _judged(experts: Experts, examples: Examples, learned: int, rows: Ints, inputs: Inputs) -> Judged:
+def _judged(
+    experts: Experts, examples: Examples, learned: int, rows: Ints, inputs: Inputs, at_other_hours: Ints
+) -> Judged:
+    some, contrast = at_other_hours, np.full((len(rows), len(EXPERTS)), np.nan)
+    contrast[some] = timing_contrasts(experts, examples.names, examples.posts.take(rows[some]), inputs.take(some))
     return Judged(
         learned=learned,
         account=examples.account[rows],
@@ -195,4 +212,5 @@ def _judged(experts: Experts, examples: Examples, learned: int, rows: Ints, inpu
         residual=examples.outcome[rows] - inputs.anchor,
         engagement_error=np.full(len(rows), np.nan),
         spread=spread_columns(examples.names, inputs.matrix),
+        contrast=contrast,
     )

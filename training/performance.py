@@ -16,6 +16,7 @@ from training.core import fit_core, fit_features
 from training.cross_validation import fold_scores
 from training.evaluate import ANCHOR, CONSTANT, MODEL, Scored
 from training.examples import Examples, Inputs, build_examples, inputs_of
+from training.hours import measure_hours
 from training.judging import Judged, OutOfFold, judge_core
 from training.performance_model import FAMILY, Forecast, PerformanceModel
 from training.recipe import Recipe
@@ -55,6 +56,7 @@ class Performance:
             reference=Reference.fit(names, examples.outcome[rows], examples.published_s[rows]),
             history=examples.history_of_rows(rows).snapshot(),
             folds=fold_scores(unseen.folds, calibration.blend),
+            hours=measure_hours([*unseen.folds, *unseen.strangers], calibration.blend, examples, rows),
         )
 
     def judged(self, model: PerformanceModel, examples: Examples, split: Split) -> Judged:

@@ -26,6 +26,7 @@ from training.cross_validation import FoldScore
 from training.estimators import load_regressor, save_regressor
 from training.examples import Inputs, read_inputs
 from training.experts import Experts
+from training.hours import Hours
 from training.judging import spread_columns
 from training.parallel import in_order
 
@@ -63,6 +64,8 @@ class PerformanceModel:
         The snapshot it travels with.
     folds
         How its recipe did on the forward-chaining folds of its training rows, and of one that serves on the holdout.
+    hours
+        What its timing contrasts are worth; None in a version made before that was measured.
     """
 
     platform: str
@@ -74,6 +77,7 @@ class PerformanceModel:
     reference: Reference
     history: History
     folds: tuple[FoldScore, ...]
+    hours: Hours | None = None
 
     def predict(self, frame: pl.DataFrame, history: History | None = None, threads: int = 1) -> pl.DataFrame:
         """Forecast posts in the import format, outcomes not needed.
@@ -92,18 +96,32 @@ class PerformanceModel:
             ``engagement_rate`` and ``score`` likewise (a rate is null where none was ever known), and whether
             the account was known.
         """
-        posts = self._with_known_sources(Posts.from_frame(frame))
-        if len(posts) and posts.platform != self.platform:
-            raise SchemaError(f"this model forecasts {self.platform}; give it no posts of {posts.platform}")
-        names = populations(posts)
+        posts, names = self.read(frame)
         context = (self.history if history is None else history).joined(posts, names)
 
         def part(cut: slice) -> Forecast:
-            return self.forecast(self._inputs(posts.slice(cut.start, cut.stop), names[cut], context), names[cut])
+            return self.forecast(self.inputs(posts.slice(cut.start, cut.stop), names[cut], context), names[cut])
 
         calls = [partial(part, cut) for cut in chunks(len(posts))]
         # The first by itself: it works out what all look up in the history, which threads would each do for themselves.
         return _answer(posts, [*(call() for call in calls[:1]), *in_order(calls[1:], threads)])
+
+    def read(self, frame: pl.DataFrame) -> tuple[Posts, list[str]]:
+        """Read posts in the import format, each with its population."""
+        posts = self._with_known_sources(Posts.from_frame(frame))
+        if len(posts) and posts.platform != self.platform:
+            raise SchemaError(f"this model forecasts {self.platform}; give it no posts of {posts.platform}")
+        return posts, populations(posts)
+
+    def inputs(self, posts: Posts, names: list[str], history: History) -> Inputs:
+        """Compute what the model reads of posts of some populations that look back on a history."""
+        return read_inputs(Rows(posts, names, history, self.core.fitted, posts.published_s), self.names)
+
+    def expected(self, inputs: Inputs) -> Floats:
+        """Return the forecast of the primary count in log1p, which may lie below 0."""
+        blend = self.calibration.blend
+        answers = self.core.experts.answers(inputs, asked=blend.asked(inputs.is_new))
+        return inputs.anchor + blend.residual(answers, inputs.is_new)
 
     def forecast(self, inputs: Inputs, names: list[str]) -> Forecast:
         """Forecast from inputs; `names` are the posts' populations."""
@@ -148,6 +166,7 @@ class PerformanceModel:
             "sources": list(self.sources),
             "default_source": self.default_source,
             "folds": [fold.to_dict() for fold in self.folds],
+            "hours": self.hours.to_dict() if self.hours else None,
         }
         (folder / "model.json").write_text(json.dumps(state, sort_keys=True, allow_nan=False), encoding="utf-8")
         return {
@@ -181,14 +200,12 @@ class PerformanceModel:
             reference=Reference(state["reference"]),
             history=History.load(folder / "history.parquet"),
             folds=tuple(FoldScore.from_dict(fold) for fold in state["folds"]),
+            hours=Hours.from_dict(state["hours"]) if state.get("hours") else None,
         )
 
     def _primary(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return forecast and expected error of the primary count, in log1p."""
-        blend = self.calibration.blend
-        answers = self.core.experts.answers(inputs, asked=blend.asked(inputs.is_new))
-        prediction = inputs.anchor + blend.residual(answers, inputs.is_new)
-        return prediction, self.calibration.scale(spread_columns(self.names, inputs.matrix))
+        return self.expected(inputs), self.calibration.scale(spread_columns(self.names, inputs.matrix))
 
     def _engagement_ends(self, engagement: Floats, is_new: Bools) -> tuple[Floats, Floats]:
         if self.calibration.engagement is None:
@@ -200,9 +217,6 @@ class PerformanceModel:
         known = set(self.sources)
         sources = [source if source in known else self.default_source for source in posts.source]
         return replace(posts, source=sources)
-
-    def _inputs(self, posts: Posts, names: list[str], history: History) -> Inputs:
-        return read_inputs(Rows(posts, names, history, self.core.fitted, posts.published_s), self.names)
 
 
 def _answer(posts: Posts, parts: list[Forecast]) -> pl.DataFrame:
