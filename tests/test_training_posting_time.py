@@ -15,6 +15,8 @@ from features.events import DAY_S
 from features.history import History
 from tests.training_world import world_of_hours
 from training.audience import BLOCKS, WEEKDAYS, Spread, effects_of, evidence_of, measure_spread
+from training.blend import Blend
+from training.experts import EXPERTS
 from training.hours import Hours, Slope
 from training.performance_model import PerformanceModel
 from training.posting_time import WEEK_HOURS, Band, PostingTime, posting_time, weigh
@@ -208,7 +210,24 @@ def test_a_version_for_which_it_was_not_measured_says_so() -> None:
     older = replace(model(), hours=None)
     found = posting_time(older, now=NOW, account="me", history=lived("me", 2.0), post=POST)
     assert not found.distinguishable
-    assert "not measured for this version: train again" in found.sentence
+    assert "not measured for this version" in found.sentence
+
+
+def test_a_model_that_says_the_same_of_every_hour_leaves_the_account_alone_to_speak() -> None:
+    hours = model().hours
+    assert hours is not None
+    blend = Blend((0.0,) * len(EXPERTS), (0.0,) * len(EXPERTS))
+    anchor = replace(
+        model(),
+        calibration=replace(model().calibration, blend=blend),
+        hours=replace(hours, known=None, new=None),
+    )
+    found = posting_time(anchor, now=NOW, account="me", history=lived("me", 2.0), post=POST)
+    assert found.distinguishable
+    stranger = posting_time(anchor, now=NOW, post=POST)
+    np.testing.assert_allclose(stranger.boost, 0, atol=1e-12)
+    assert stranger.optimal_time_utc == stranger.start
+    assert "0 % more views" in stranger.sentence
 
 
 def test_the_answer_is_plain_json() -> None:

@@ -72,9 +72,13 @@ class Hours:
     new: Slope | None
     audience: Spread
 
+    def slope(self, is_new: bool) -> Slope | None:
+        """Return the slope for an account without or with known outcomes."""
+        return self.new if is_new else self.known
+
     def belief(self, is_new: bool) -> tuple[float, float]:
         """Return mean and variance of the slope, shrunk towards 0; a slope below 0 shows noise and counts as 0."""
-        prior, measured = SLOPE_SPREAD**2, self.new if is_new else self.known
+        prior, measured = SLOPE_SPREAD**2, self.slope(is_new)
         if measured is None:
             return 0.0, prior
         weight = prior / (prior + measured.error**2)

@@ -69,7 +69,7 @@ class PostingTime:
     best
         Position of the best hour.
     measured
-        Whether it was measured for this version what its timing contrasts are worth.
+        Whether it was measured for this version what its timing contrasts are worth, or it has none.
     audience_posts
         Matured outcomes of the account that bear on the answer.
     """
@@ -106,8 +106,8 @@ class PostingTime:
         when = f"{self.optimal_time_utc:%A %Y-%m-%d %H:%M} UTC"
         if not self.measured:
             return (
-                f"{when} is forecast best, but what hours are worth was not measured for this version: "
-                "train again with clipcast run weekly."
+                f"{when} is forecast best, but what hours are worth was not measured for this version, which was made "
+                "before that was done or from too few accounts: train again with clipcast run weekly."
             )
         gain, low, high = (100 * ends[self.best] for ends in (self.boost, self.lower, self.upper))
         told = "" if self.distinguishable else ": not distinguishable from none"
@@ -196,7 +196,7 @@ def posting_time(
         upper=np.expm1(band.upper),
         best=best,
         outcome=primary(model.platform),
-        measured=(hours.new if is_new else hours.known) is not None,
+        measured=model.hours is not None and (hours.slope(is_new) is not None or bool(np.ptp(contrast) == 0)),
         account_known=not is_new,
         audience_posts=0 if evidence is None else len(outcome),
         timezone_breakdown=local_times(start + timedelta(hours=best), targets),
