@@ -25,7 +25,7 @@ def serve_flows(console: Console) -> None:
     """Serve the three deployments until stopped."""
     settings = Settings.load()
     quiet_engines(settings)
-    server = own_server(settings)
+    server = own_server(settings, scheduling=True)
     from prefect import serve
 
     from flows.orchestration import FLOWS

@@ -22,7 +22,8 @@ from features.settings import Settings
 STARTUP_S = 300.0
 """How long a start may take: the very first compiles and migrates, which takes minutes on a busy machine."""
 
-_TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+_TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_FINAL": "1"}
+_WITHOUT_SCHEDULER = {"PREFECT__SERVER_EPHEMERAL": "1"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ class Server:
                 time.sleep(0.1)
 
 
-def own_server(settings: Settings) -> Server | None:
+def own_server(settings: Settings, *, scheduling: bool = False) -> Server | None:
     """Start a server for this process and name it to Prefect; None where Prefect knows of one.
+
+    Only with `scheduling` does it make the runs that schedules ask for, which takes more of its services.
 
     Call it before Prefect is imported, which reads the name then. Servers start one at a time, since two would
     both make the tables of a new workspace.
@@ -74,12 +77,12 @@ def own_server(settings: Settings) -> Server | None:
         ) from error
     log, port = settings.home / "logs" / "prefect-server.log", _free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
-    process = _start(port, log)
+    process = _start(port, log, _TEMPORARY if scheduling else _TEMPORARY | _WITHOUT_SCHEDULER)
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     return Server(process, port, log, starting)
 
 
-def _start(port: int, log: Path) -> subprocess.Popen[bytes]:
+def _start(port: int, log: Path, mode: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start Prefect's application as Prefect itself does, but bound to this process."""
     running = ExitStack()
     line = running.enter_context(lifeline())
@@ -87,7 +90,7 @@ def _start(port: int, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as said:
         process = subprocess.Popen(
             program(line, "uvicorn", "--factory", "prefect.server.api.server:create_app", *options),
-            env={**os.environ, **_TEMPORARY},
+            env={**os.environ, **mode},
             pass_fds=(line,),
             stdout=said,
             stderr=said,
