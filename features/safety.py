@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,17 @@ NO_PICKLES = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
 LEAST_LENGTH = 6
 """Shorter values of variables are words such as `true`, not secrets; in an address every password is hidden."""
 
-_PASSWORD = re.compile(r"(://[^:/@]*:).+(?=@)")
+# Database drivers read everything up to the last @ as the password, slashes too; in a web address the path may hold
+# an @ of its own, and who stands alone before the host is often a token.
+_PASSWORD = re.compile(
+    r"((?<!http)(?<!https)://[^:/\s]*:).+(?=@)"
+    r"|(https?://[^/?#:\s]*:)(?:[^/?#\s]+|(?!\d*[/?#]).+)(?=@)",
+    re.IGNORECASE,
+)
+_LONE_USER = re.compile(r"(https?://)[^/?#:\s]+(?=@[^/?#@\s]*(?:[/?#\s]|$))", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)
-_SECRET_NAME = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CONNECTION_STRING")
+_SECRET_NAME = re.compile(r"PASS|_PWD$|SECRET|TOKEN|APIKEY|(^|_)KEY($|_)|CONNECTION_STRING")
 
 _usual: list[int] = []
 
@@ -33,6 +41,7 @@ def protect() -> None:
         _usual.append(previous)
     os.environ.update(NO_PICKLES)
     sys.excepthook = print_redacted
+    threading.excepthook = _print_redacted_of_thread
 
 
 @contextmanager
@@ -49,8 +58,13 @@ def as_the_user_usually_writes() -> Iterator[None]:
 
 
 def mask(uri: str) -> str:
-    """Hide the password of an address, and the values of its parameters that look like secrets."""
-    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1***", uri))
+    """Hide the password of an address, a web address's lone user, and parameters that look like secrets.
+
+    >>> mask("postgresql://me@corp:word@host/name"), mask("https://token@host:5000/x@y?api_key=abc")
+    ('postgresql://me@corp:***@host/name', 'https://***@host:5000/x@y?api_key=***')
+    """
+    hidden = _LONE_USER.sub(r"\1***", _PASSWORD.sub(r"\1\2***", uri))
+    return _SECRET_PARAMETER.sub(r"\1***", hidden)
 
 
 def redact(text: str) -> str:
@@ -75,8 +89,11 @@ def _secrets() -> set[str]:
 
 
 def _secrets_of(uri: str) -> set[str]:
-    """The secrets in an address, as they stand there and decoded, since libraries repeat either."""
-    hidden = {found.group()[len(found.group(1)) :] for found in _PASSWORD.finditer(uri)}
+    """The secrets in an address, as they stand there and decoded, since libraries repeat either.
+
+    A lone user is none: it may be a word that stands in any sentence.
+    """
+    hidden = {found.group()[len(found.group(1) or found.group(2)) :] for found in _PASSWORD.finditer(uri)}
     query = uri.partition("?")[2]
     hidden |= {found.group()[len(found.group(1)) :] for found in _SECRET_PARAMETER.finditer(f"?{query}")}
     return hidden | {unquote(secret) for secret in hidden}
@@ -85,3 +102,11 @@ def _secrets_of(uri: str) -> set[str]:
 def print_redacted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print a traceback as Python would, without secrets."""
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _print_redacted_of_thread(failed: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread as Python would, without secrets."""
+    if failed.exc_type is SystemExit or failed.exc_value is None:
+        return
+    sys.stderr.write(f"Exception in thread {failed.thread.name if failed.thread else 'unknown'}:\n")
+    print_redacted(failed.exc_type, failed.exc_value, failed.exc_traceback)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import MissingExtraError, RegistryError
-from features.safety import mask
+from features.safety import mask, redact
 from features.settings import schema_of
 from registry.database import ADVISORY_LOCK, make_schema
 
@@ -108,7 +108,7 @@ def _server_lock(uri: str, setting: str) -> Iterator[None]:
 
 
 def _unusable(uri: str, setting: str, error: SQLAlchemyError) -> RegistryError:
-    cause = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    cause = redact(str(getattr(error, "orig", error))).strip().partition("\n")[0]
     return RegistryError(f"{mask(uri)} cannot be used: {cause}; check {setting}")
 
 

@@ -222,9 +222,9 @@ class Tracking:
         try:
             yield
         except MlflowException as error:
-            cause = mask(error.message).partition("\n")[0]  # a database's statement and values follow
+            cause = redact(error.message).partition("\n")[0]  # a database's statement and values follow
             raise RegistryError(
-                f"the tracking store {mask(self.uri)} could not {task}: {redact(cause)}; "
+                f"the tracking store {mask(self.uri)} could not {task}: {cause}; "
                 "check CLIPCAST_TRACKING_URI and that the store is up"
             ) from error
 

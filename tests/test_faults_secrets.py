@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -81,6 +82,7 @@ def open_to_others(folder: Path) -> list[str]:
     [
         f"postgresql+psycopg://user:{CANARY}@127.0.0.1:1/name",
         f"postgresql+psycopg://user:{ENCODED}@127.0.0.1:1/name",
+        f"postgresql+psycopg://me@corp:{CANARY}@127.0.0.1:1/name",
         f"postgresql+psycopg://127.0.0.1:1/name?user=me&password={CANARY}",
         f"nonsense://user:{CANARY}@127.0.0.1/name",
     ],
@@ -113,7 +115,14 @@ def test_no_command_shows_the_password_of_a_database(workspace: Workspace) -> No
     assert_hidden(workspace.folder, workspace.said)
 
 
-@pytest.mark.parametrize("address", [f"s3://key:{CANARY}@bucket/x", f"s3://bucket/x?aws_secret_access_key={CANARY}"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"s3://key:{CANARY}@bucket/x",
+        f"s3://me@corp:{CANARY}@bucket/x",
+        f"s3://bucket/x?aws_secret_access_key={CANARY}",
+    ],
+)
 def test_an_artifact_store_with_a_secret_in_its_address_is_refused_since_mlflow_would_keep_it(
     workspace: Workspace, address: str
 ) -> None:
@@ -141,6 +150,24 @@ def test_a_traceback_that_nobody_foresaw_shows_no_secret(workspace: Workspace, t
     assert_hidden(workspace.home, workspace.said)
 
 
+def test_what_ends_a_thread_is_printed_without_secrets() -> None:
+    code = """
+import os, threading
+from features.safety import protect
+
+def fail():
+    raise OSError("password=" + os.environ["PGPASSWORD"])
+
+protect()
+threading.Thread(target=fail, name="beside").start()
+"""
+    path = str(Path(__file__).parents[1])
+    env = {**os.environ, **PLANTED, "PYTHONPATH": path}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stderr
+    assert said.startswith("Exception in thread beside:\nTraceback")
+    assert said.endswith("OSError: password=***\n")
+
+
 def test_everything_that_an_import_writes_is_for_its_user_only(workspace: Workspace) -> None:
     imported = workspace.clipcast("import", str(workspace.folder / "posts.csv"))
     assert imported.returncode == 0, imported.stderr
@@ -165,6 +192,7 @@ def unprotected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(safety, "_usual", [])
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
     before = os.umask(0o027)
     yield
@@ -194,6 +222,21 @@ def test_protection_twice_still_knows_what_the_user_wanted(tmp_path: Path) -> No
         ({"SOME_URL": "https://h/?sig=1&api_key=qwertz"}, "qwertz", "***"),
         ({}, "see https://me:word@host/a, or mail me@host", "see https://me:***@host/a, or mail me@host"),
         ({}, "at http://host:5000 the alias x@production", "at http://host:5000 the alias x@production"),
+        ({}, "https://host:5000/x@y", "https://host:5000/x@y"),
+        ({}, "https://me@corp:word@host:5000/x@y", "https://me@corp:***@host:5000/x@y"),
+        ({}, "https://me:wo/rd@host/a", "https://me:***@host/a"),
+        ({}, "git+https://ghp_x@host/a@main", "git+https://***@host/a@main"),
+        ({}, "HTTPS://ghp_x@host", "HTTPS://***@host"),
+        ({}, "postgresql+psycopg://me@corp:S3cret@db/clip", "postgresql+psycopg://me@corp:***@db/clip"),
+        ({}, "postgresql://me:12/wo@rd@db:5432/clip", "postgresql://me:***@db:5432/clip"),
+        ({}, "s3://bucket/a:b@c", "s3://bucket/a:b@c"),
+        ({"SOME_URL": "postgresql://me@corp:wordword@db/clip"}, "wordword of me@corp", "*** of me@corp"),
+        ({"SOME_URL": "https://clipcast@host"}, "clipcast run weekly", "clipcast run weekly"),
+        *[
+            ({name: "hunter2"}, "said hunter2", "said ***")
+            for name in ("AZURE_STORAGE_KEY", "ENCRYPTION_KEY", "SSH_KEY", "KEY", "DB_PASS", "MYSQL_PWD", "key_id")
+        ],
+        ({"KEYBOARD": "german", "MONKEY": "gibbon"}, "german gibbon", "german gibbon"),
     ],
 )
 def test_secrets_are_hidden_by_their_value_and_in_any_address(

@@ -12,7 +12,7 @@ import numpy as np
 
 from features.columns import Floats, Ints
 from features.errors import MissingExtraError, TrainingError
-from features.safety import mask
+from features.safety import mask, redact
 from training.blend import Blend
 from training.core import fit_features, lessons_of, training_inputs
 from training.estimators import estimator
@@ -235,7 +235,7 @@ def open_storage(storage: str | None) -> BaseStorage | None:
     try:
         opened: BaseStorage = optuna.storages.RDBStorage(storage, engine_kwargs=options)
     except (optuna.exceptions.OptunaError, SQLAlchemyError) as error:
-        cause = mask(str(getattr(error, "orig", None) or error)).partition("\n")[0]
+        cause = redact(str(getattr(error, "orig", None) or error)).partition("\n")[0]
         raise TrainingError(
             f"the studies in {mask(storage)} cannot be used: {cause}; check CLIPCAST_STUDIES_URI"
         ) from error
