@@ -36,7 +36,7 @@ class Versions(Protocol):
         ...
 
     def holds(self, name: str, version: int, sha256: str) -> bool:
-        """Whether a version is still registered, and says that it is this bundle."""
+        """Whether a version is still registered, and is this bundle."""
         ...
 
     def download(self, name: str, version: int, into: Path) -> Path:

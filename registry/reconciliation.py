@@ -87,8 +87,8 @@ def _mend_production_alias(registry: Registry, book: Book, champion: Row, found:
     is_held = registry.holds(champion)
     if not is_held:
         found.problems.append(
-            f"{model}: version {head} is in production, but was deleted from the registry or replaced there; "
-            f"clipcast predict goes on with its published bundle; {CHOICE}"
+            f"{model}: version {head} is in production, but was deleted from the registry or replaced "
+            f"there, or lost its files; clipcast predict goes on with its published bundle; {CHOICE}"
         )
         if named is None:
             return []
@@ -102,6 +102,7 @@ def _mend_production_alias(registry: Registry, book: Book, champion: Row, found:
         found.mended.append(f"{model}: the promotion of version {named} was interrupted and is undone")
         return []
     moved = "was deleted" if named is None else f"was moved to version {named}"
+    moved = "named a version that is not the champion's" if named == head else moved
     now = f"names version {head} again" if is_held else "names nothing now"
     return [f"{model}: the alias {PRODUCTION} {moved} without the ledger, and {now}"]
 

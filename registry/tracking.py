@@ -21,7 +21,7 @@ from features.safety import mask, redact
 from features.schema import IMPORT, values_required
 from registry.address import absolute, making_tables, new_file
 from registry.artifacts import check_writable
-from registry.bundle import Bundle, open_bundle
+from registry.bundle import BUNDLE_FILE, Bundle, hash_file, open_bundle
 from registry.loading import NUMBERS
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ class Tracking:
                 self._client.update_model_version(name, str(version), description)
                 self.set_version_tags(name, version, tags)
                 return version
-            self._count_past(name, above, max((int(each.version) for each in found), default=0))
+            highest = max((int(each.version) for each in found), default=0)
+            while highest < above:  # use up the numbers that were given before; a server asks each for its run
+                highest = int(self._client.create_model_version(name, source, run_id).version)
+                self._client.delete_model_version(name, str(highest))
             with tempfile.TemporaryDirectory() as temporary:
                 folder = _save_model(Path(temporary), bundle, run_id)
                 self._client.log_artifacts(run_id, str(folder), MODEL_FOLDER)
@@ -149,13 +152,18 @@ class Tracking:
             self._found(lambda client: client.delete_registered_model_alias(name, alias))
 
     def holds(self, name: str, version: int, sha256: str) -> bool:
-        """Whether a version is still registered, and says that it is this bundle.
+        """Whether a version is still registered, and what lies with it is this bundle's description.
 
-        Where a model was deleted altogether, its numbers are given again, to versions of whoever comes next.
+        Where a model was deleted altogether, its numbers are given again, to versions of whoever comes next, who can
+        also copy a tag.
         """
         with self._explained(f"look up version {version} of {name}"):
             found = self._found(lambda client: client.get_model_version(name, str(version)))
-        return found is not None and found.tags.get(BUNDLE_TAG) == sha256
+        if found is None or found.tags.get(BUNDLE_TAG) != sha256:
+            return False
+        with tempfile.TemporaryDirectory() as temporary:
+            described = self._fetch(name, version, f"{_BUNDLE_ARTIFACT}/{BUNDLE_FILE}", Path(temporary))
+            return described is not None and hash_file(described) == sha256
 
     def version_tags(self, name: str, version: int) -> dict[str, str]:
         """Everything that a version says of itself."""
@@ -179,20 +187,31 @@ class Tracking:
         sha256 = self.version_tags(name, version).get(BUNDLE_TAG)
         if sha256 is None:
             raise RegistryError(f"version {version} of {name} was not registered by clipcast, and is never loaded")
-        from mlflow.artifacts import download_artifacts, list_artifacts
-
-        with self._explained(f"download version {version} of {name}"):
-            source = self._client.get_model_version_download_uri(name, str(version))
-            into.mkdir(parents=True, exist_ok=True)
-            above, wanted = f"{source}/artifacts", f"{source}/artifacts/{_BUNDLE_ARTIFACT}"
-            found = {Path(each.path).name for each in list_artifacts(above, tracking_uri=self.uri)}
-            if _BUNDLE_ARTIFACT not in found:
-                raise BundleError(
-                    f"version {version} of {name} has no files at {wanted} any more; choose: go back to "
-                    "another version (clipcast rollback), or train a new one (clipcast run weekly)"
-                )
-            folder = Path(download_artifacts(wanted, dst_path=str(into), tracking_uri=self.uri))
+        into.mkdir(parents=True, exist_ok=True)
+        folder = self._fetch(name, version, _BUNDLE_ARTIFACT, into)
+        if folder is None:
+            raise BundleError(
+                f"version {version} of {name} has no bundle among its files any more; choose: go back to "
+                "another version (clipcast rollback), or train a new one (clipcast run weekly)"
+            )
         return open_bundle(folder, sha256).folder
+
+    def _fetch(self, name: str, version: int, wanted: str, into: Path) -> Path | None:
+        """Fetch one of a version's artifacts, a file or a folder; None where the version has none of that name."""
+        with self._explained(f"download version {version} of {name}"):
+            from mlflow.artifacts import download_artifacts, list_artifacts
+
+            source = self._client.get_model_version_download_uri(name, str(version))
+            above, _, last = f"{source}/artifacts/{wanted}".rpartition("/")
+            try:
+                if last not in {Path(each.path).name for each in list_artifacts(above, tracking_uri=self.uri)}:
+                    return None
+                return Path(download_artifacts(f"{above}/{last}", dst_path=str(into), tracking_uri=self.uri))
+            except Exception as error:  # every kind of store has a library with errors of its own
+                raise RegistryError(
+                    f"the files of version {version} of {name} cannot be read: {redact(str(error))}; check the "
+                    "store of artifacts and its credentials, and who registered the version"
+                ) from error
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -291,12 +310,6 @@ class Tracking:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-
-    def _count_past(self, name: str, above: int, highest: int) -> None:
-        """Use up numbers that were given before, by versions that are deleted at once."""
-        while highest < above:
-            highest = int(self._client.create_model_version(name, self._artifacts_uri).version)
-            self._client.delete_model_version(name, str(highest))
 
     def _versions(self, query: str) -> list[ModelVersion]:
         found: list[ModelVersion] = []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -163,6 +167,40 @@ def test_the_next_promotion_after_a_deletion_never_reuses_a_number_that_the_ledg
     assert pair.reconcile() == Reconciliation()
 
 
+@pytest.fixture
+def server(tracking: Tracking, tmp_path: Path) -> Iterator[str]:
+    """The address of MLflow's server, on the same store."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        address = ("127.0.0.1", found.getsockname()[1])
+    options = ["--host", address[0], "--port", str(address[1]), "--workers", "1", "--no-serve-artifacts"]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking.uri, *options]
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(address, 5):
+                break
+            assert process.poll() is None, (tmp_path / "server.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield f"http://{address[0]}:{address[1]}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.mark.slow
+def test_the_same_through_mlflows_server_which_wants_to_know_whose_files_they_are(server: str, tmp_path: Path) -> None:
+    world = World(tmp_path, Tracking(server, (tmp_path / "artifacts").as_uri(), tmp_path / "locks"))
+    world.promote(2.0)
+    world.promote(3.0)
+    assert world.reconcile() == Reconciliation()
+    delete_model(world)
+    assert world.promote(4.0).to_version == 3
+    assert world.reconcile() == Reconciliation()
+
+
 def test_a_model_made_anew_by_others_under_the_same_number_is_not_taken_for_the_champion(pair: World) -> None:
     delete_model(pair)
     pair.client.create_registered_model(pair.name)
@@ -174,6 +212,33 @@ def test_a_model_made_anew_by_others_under_the_same_number_is_not_taken_for_the_
     assert "names nothing now" in found.mended[0]
     assert pair.tracking.get_alias(pair.name, PRODUCTION) is None
     assert pair.serves(3.0)
+
+
+def test_a_copied_tag_makes_no_version_the_champion(pair: World) -> None:
+    """Everybody who reads the registry knows the number, the tags and the alias; the files they must have too."""
+    sha256 = str(pair.registry.ledger.history(pair.name)[-1].bundle_sha256)
+    theirs = pair.home / "stranger"
+    write_slope(theirs / "artifacts" / "bundle", 9.0)
+    delete_model(pair)
+    pair.client.create_registered_model(pair.name)
+    put_in(pair, theirs, sha256)
+    assert put_in(pair, theirs, sha256) == 2
+    found = pair.reconcile()
+    assert "was deleted from the registry or replaced there" in found.problems[0]
+    assert "named a version that is not the champion's without the ledger, and names nothing now" in found.mended[0]
+    assert pair.tracking.get_alias(pair.name, PRODUCTION) is None
+    assert pair.serves(3.0)
+
+
+def test_a_version_whose_files_cannot_be_asked_for_is_named(pair: World) -> None:
+    delete_version(pair)
+    delete_model(pair)
+    pair.client.create_registered_model(pair.name)
+    tags = {"bundle_sha256": str(pair.registry.ledger.history(pair.name)[-1].bundle_sha256)}
+    for _ in range(2):
+        pair.client.create_model_version(pair.name, "s3://nobody-has-this/model", tags=tags)
+    with pytest.raises(RegistryError, match=f"files of version 2 of {pair.name} cannot be read: .*; check the store"):
+        pair.reconcile()
 
 
 def test_a_version_that_others_made_in_a_run_of_ours_is_not_taken_for_ours(world: World) -> None:
@@ -205,11 +270,15 @@ def test_a_champion_deleted_by_others_can_be_left_by_going_back(pair: World, mon
 
 def test_artifacts_deleted_under_a_registered_version_are_a_clear_error(pair: World) -> None:
     shutil.rmtree(pair.registered(2))
-    assert pair.reconcile() == Reconciliation(), "the published copy still serves"
-    shutil.rmtree(pair.published())
     [problem] = pair.reconcile().problems
-    assert f"version 2 of {pair.name}" in problem
+    assert f"{pair.name}: version 2 is in production" in problem
+    assert "or lost its files" in problem
     assert "clipcast rollback" in problem
+    assert pair.serves(3.0)
+    shutil.rmtree(pair.published())
+    lost, _ = pair.reconcile().problems
+    assert f"{pair.name} version 2 is lost" in lost
+    assert "clipcast rollback" in lost
 
 
 def alter(bundle: Path) -> str:
@@ -285,6 +354,7 @@ def promoted(untouched: World, tmp_path: Path) -> Iterator[World]:
     for number, place in enumerate(places):
         shutil.rmtree(place)
         shutil.copytree(tmp_path / f"kept-{number}", place)
+    untouched.reconcile()
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -389,6 +459,7 @@ def test_a_pickle_put_into_the_registry_and_into_production_is_never_opened(
     for name, value in NO_PICKLES.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", world.tracking.uri)
+    world.client.set_registered_model_alias(world.name, PRODUCTION, "1")  # it was taken away
     with pytest.raises(MlflowException, match="pickle is disallowed"):
         load_model(f"models:/{world.name}@{PRODUCTION}")
     assert not sprung.exists()
