@@ -14,6 +14,7 @@ from features.parsing import REJECT, parse, unknown_platform
 from features.raw import RawFile, open_raw
 from features.raw_batch import Progress, RawBatch
 from features.schema import IMPORT, Platform, empty, import_schema
+from features.space import told_when_full
 from features.spreadsheet import guarded
 
 if TYPE_CHECKING:
@@ -102,12 +103,13 @@ class Reading:
 
         Where the rejects of another file lie under that name, the name gets a number.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = guarded(self.rejects()).write_csv().encode()
-        path = free_path(path, content)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with told_when_full(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path = free_path(path, content)
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_bytes(content)
+            temporary.replace(path)
         return path
 
     def _accept(self, batch: RawBatch) -> pl.DataFrame:
@@ -145,7 +147,7 @@ def rejects_name(prefix: str, path: Path) -> str:
     >>> rejects_name("mine", Path("in/posts.csv"))
     'mine-posts.csv.rejected.csv'
     """
-    return f"{prefix}-{os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES])}.rejected.csv"
+    return f"{prefix}-{os.fsencode(path.name)[:_NAME_BYTES].decode(errors='ignore')}.rejected.csv"
 
 
 def free_path(path: Path, content: bytes | None = None) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.errors import DiskFullError
+from features.errors import ClipcastError, DiskFullError, VersioningError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SAID = ("no space left on device", "disk is full", "disk quota exceeded", "file too large")
@@ -40,9 +40,11 @@ def told_when_full(*places: Path) -> Iterator[None]:
 def _is_full(error: BaseException, free: int) -> bool:
     """Whether an error is that of a full disk, or quotes one: databases and parquet writers keep no number.
 
+    clipcast's own errors quote what strangers wrote, and come of those of libraries; only DVC is quoted alone.
     SQLite's words for a file beside the database that cannot grow could mean worse, unless there is no room.
     """
-    said = str(error).lower()
+    ours = isinstance(error, ClipcastError) and not isinstance(error, VersioningError)
+    said = "" if ours else str(error).lower()
     telling = _SAID if free > _NOTHING_BYTES else (*_SAID, *_VAGUE)
     return (isinstance(error, OSError) and error.errno in _FULL) or any(words in said for words in telling)
 

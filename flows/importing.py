@@ -14,6 +14,7 @@ from features.errors import ImportFileError
 from features.settings import Settings
 from features.simulate import SOURCE, World, simulate
 from features.sources import import_file
+from features.space import told_when_full
 from features.store import Appended, Store, check_source
 from features.versioning import dvc_add
 from flows.screen import set_aside
@@ -58,7 +59,8 @@ def import_sample(seed: int, accounts: int, weeks: int, console: Console) -> Non
     console.print(f"simulating {weeks} weeks of {accounts} accounts on three platforms, seed {seed}")
     world = simulate(World(seed=seed, accounts=accounts, weeks=weeks))
     appended = Store(settings.data).append([world.posts], SOURCE)
-    world.labels.write_parquet(settings.data / LABELS_FILE, statistics=False)
+    with told_when_full(settings.data):
+        world.labels.write_parquet(settings.data / LABELS_FILE, statistics=False)
     console.print(f"simulated posts: {words_of(appended)}")
     _track(settings, console)
 

@@ -18,6 +18,7 @@ from features.reading import read_posts, rejects_name
 from features.safety import as_the_user_usually_writes
 from features.schema import Platform
 from features.settings import Settings
+from features.space import told_when_full
 from features.spreadsheet import guarded
 from features.store import Store
 from features.targets import history_of
@@ -96,7 +97,7 @@ def _history(settings: Settings, platform: Platform, history: str) -> History | 
 
 
 def _write(answer: pl.DataFrame, out: Path) -> None:
-    with as_the_user_usually_writes():
+    with told_when_full(out.parent), as_the_user_usually_writes():
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".parquet":
             answer.write_parquet(out)

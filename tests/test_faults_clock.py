@@ -13,6 +13,7 @@ from features.errors import ClipcastError
 from features.parsing import CLOCKS_DIFFER
 from features.reading import read_posts
 from features.schema import IMPORT
+from features.sources import import_file
 from features.store import Store
 from flows import cli
 from flows.job import logical_date
@@ -77,13 +78,28 @@ def test_times_that_do_not_exist_or_could_be_any_are_set_aside(tmp_path):
     assert {reason[:28] for reason in rejects["reason"]} == {"is not a time with its zone,"}
 
 
-def test_a_source_ahead_of_the_clock_is_set_aside_with_what_the_clock_shows(tmp_path):
+def test_a_source_ahead_of_the_clock_is_set_aside(tmp_path):
     now = datetime.now(UTC)
     ahead = now + CLOCKS_DIFFER + timedelta(minutes=5)
     reading = read(tmp_path, observed_at=[ahead.isoformat(), (ahead + timedelta(days=400)).isoformat()])
     assert reading.frame().height == 2
     for reason in reading.rejects()["reason"]:
-        assert reason.startswith(f"lies in the future: this machine's clock shows {now:%Y-%m-%dT}")
+        assert reason == "lies in the future: it is ahead of this machine's clock"
+
+
+def test_rejects_of_the_future_are_kept_once_however_often_the_file_is_imported(tmp_path, monkeypatch):
+    now = datetime.now(UTC)
+    path = write_rows(tmp_path / "posts.csv", [ROW, {**ROW, "observed_at": (now + timedelta(days=2)).isoformat()}])
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return (now + timedelta(minutes=5)).astimezone(tz)
+
+    for _ in range(2):
+        import_file(path, "mine", Store(tmp_path / "data"), tmp_path / "rejects")
+        monkeypatch.setattr("features.reading.datetime", Later)
+    assert len(list((tmp_path / "rejects").iterdir())) == 1
 
 
 def test_a_source_a_little_ahead_and_a_post_planned_for_next_year_are_read(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from features.errors import ImportFileError
-from features.reading import REJECTS, read_posts
+from features.reading import REJECTS, read_posts, rejects_name
 from features.schema import IMPORT, OPTIONAL, OUTCOMES
 
 REAL = Path(__file__).parents[1].parent / "shared" / "data" / "posts"
@@ -412,6 +412,12 @@ def test_a_reading_is_one_pass(tmp_path: Path) -> None:
     reading.frame()
     with pytest.raises(RuntimeError, match="already read"):
         reading.frame()
+
+
+def test_a_long_name_is_cut_between_characters() -> None:
+    for number in range(2):
+        name = rejects_name("mine", Path("x" * number + "é" * 100))
+        assert len(name.encode()) < 200
 
 
 def test_a_zone_ahead_of_utc_may_put_publication_after_observation(tmp_path: Path) -> None:
