@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,7 +45,7 @@ class Linear:
         matrix, wanted = table.matrix[rows], target[rows]
         counts = np.ones(len(rows)) if weight is None else weight[rows]
         shape = _shape(matrix, [table.names.index(name) for name in table.names if name in table.categorical])
-        design = _design(matrix, shape)
+        design = _Design.of(shape).rows(matrix)
         centre = float(np.average(wanted, weights=counts))
         weighted = design.T * counts
         gram = weighted @ design + float(parameters["alpha"]) * np.eye(design.shape[1])
@@ -64,11 +65,12 @@ class LinearRegressor:
     def __init__(self, state: Mapping[str, Any]) -> None:
         self.state = state
         self._weights = np.array(state["weights"])
+        self._design = _Design.of(state)
 
     def predict(self, matrix: Floats) -> Floats:
         """Return one value per row."""
         # Not a product of matrices, the last bits of which depend on how many rows there are.
-        amounts = np.ascontiguousarray(_design(matrix, self.state) * self._weights).sum(axis=1)
+        amounts = np.ascontiguousarray(self._design.rows(matrix) * self._weights).sum(axis=1)
         return np.asarray(amounts + self.state["intercept"])
 
     def importance(self) -> Floats:
@@ -139,15 +141,43 @@ def _shape(matrix: Floats, codes: list[int]) -> dict[str, Any]:
     }
 
 
-def _design(matrix: Floats, shape: Mapping[str, Any]) -> Floats:
-    """Return the standardised columns (0 where unknown), then one of 0 and 1 per category and per absence."""
-    known = np.isfinite(matrix)
-    plain = np.where(known, (matrix - np.array(shape["mean"])) / np.array(shape["scale"]), 0.0)
-    plain[:, [int(column) for column in shape["levels"]]] = 0.0
-    levels = [
-        (matrix[:, int(column)] == level).astype(np.float64)
-        for column, found in shape["levels"].items()
-        for level in found
-    ]
-    gaps = [(~known[:, column]).astype(np.float64) for column in shape["gaps"]]
-    return np.column_stack([np.clip(plain, -CUT, CUT), *levels, *gaps])
+@dataclass(frozen=True, eq=False)
+class _Design:
+    """How a matrix becomes a design, as arrays.
+
+    Attributes
+    ----------
+    coded
+        Columns that hold codes.
+    columns, levels
+        For each column of the design that stands for a category: the column that holds the codes, and the code.
+    gaps
+        Columns whose absence has a column of its own.
+    """
+
+    mean: Floats
+    scale: Floats
+    coded: Ints
+    columns: Ints
+    levels: Floats
+    gaps: Ints
+
+    @classmethod
+    def of(cls, shape: Mapping[str, Any]) -> _Design:
+        pairs = [(int(column), level) for column, levels in shape["levels"].items() for level in levels]
+        return cls(
+            mean=np.array(shape["mean"]),
+            scale=np.array(shape["scale"]),
+            coded=np.array([int(column) for column in shape["levels"]], dtype=np.int64),
+            columns=np.array([column for column, _ in pairs], dtype=np.int64),
+            levels=np.array([level for _, level in pairs], dtype=np.float64),
+            gaps=np.array(shape["gaps"], dtype=np.int64),
+        )
+
+    def rows(self, matrix: Floats) -> Floats:
+        """Return the standardised columns (0 where unknown), then one of 0 and 1 per category and per absence."""
+        known = np.isfinite(matrix)
+        plain = np.where(known, (matrix - self.mean) / self.scale, 0.0)
+        plain[:, self.coded] = 0.0
+        plain = np.minimum(np.maximum(plain, -CUT), CUT)
+        return np.concatenate([plain, matrix[:, self.columns] == self.levels, ~known[:, self.gaps]], axis=1)
