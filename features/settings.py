@@ -1,8 +1,9 @@
 """Every setting of clipcast in one frozen tree, read at the edges and passed on as an argument.
 
-Places (folders and database addresses) come from the environment, `CLIPCAST_HOME` and so on. Numbers come
-from `params.yaml`: the one in the working folder where there is one, over the one that travels with the
-package; the environment overrules both, with `__` between the levels (`CLIPCAST_TRAINING__TRIALS=50`).
+Places (folders and database addresses) come from the environment, `CLIPCAST_HOME` and so on. Numbers of training and
+gate come from `params.yaml`, how the service answers from `config/ml_config.yaml`: the one in the working folder where
+there is one, over the one that travels with the package; the environment overrules both, with `__` between the levels
+(`CLIPCAST_TRAINING__TRIALS=50`).
 """
 
 import difflib
@@ -22,6 +23,9 @@ from features.safety import mask
 
 PREFIX = "CLIPCAST_"
 PARAMS_FILE = "params.yaml"
+SERVICE_FILE = "config/ml_config.yaml"
+SERVICE_GROUPS = ("client", "service")
+"""Groups that `SERVICE_FILE` holds; `PARAMS_FILE` holds the others."""
 
 _NO_DRIVER = re.compile(r"^postgres(ql)?:")  # would ask for a driver that no extra installs
 
@@ -106,6 +110,36 @@ class GateSettings(_Group):
     replicates: Annotated[int, Field(ge=100)]
 
 
+class ClientSettings(_Group):
+    """How the service is called from Python."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://")]
+    timeout_s: Annotated[float, Field(gt=0)]
+    retry_attempts: Annotated[int, Field(ge=0, le=10)]
+
+
+class ServiceSettings(_Group):
+    """What the service answers, to whom, and within which limits."""
+
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=0, le=65_535)]
+    models: tuple[str, ...] | None
+    performance: bool
+    virality: bool
+    posting_time: bool
+    page: bool
+    challenger_share: Annotated[float, Field(ge=0, le=1)]
+    shadow: bool
+    poll_s: Annotated[float, Field(gt=0, le=10)]
+    cache_entries: Annotated[int, Field(ge=0)]
+    max_batch: Count
+    max_body_bytes: Count
+    max_text_bytes: Count
+    requests_per_s: Annotated[float, Field(gt=0)] | None
+    api_keys: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...]
+    allowed_hosts: tuple[str, ...]
+
+
 class Settings(BaseSettings):
     """All settings, checked and complete: places are absolute and every address is filled in."""
 
@@ -123,6 +157,7 @@ class Settings(BaseSettings):
     home: Folder = Path(".clipcast")
     data: Folder = Path("data")
     inbox: Folder = Field(default_factory=lambda known: known["home"] / "inbox")
+    media: Folder = Field(default_factory=lambda known: known["home"] / "media")
     database_uri: DatabaseUri = Field(default_factory=lambda known: _sqlite(known["home"] / "ledger.db"))
     tracking_uri: DatabaseUri = Field(default_factory=lambda known: _beside(known, "mlflow.db", "clipcast_tracking"))
     studies_uri: DatabaseUri = Field(default_factory=lambda known: _beside(known, "studies.db", "clipcast_studies"))
@@ -139,15 +174,17 @@ class Settings(BaseSettings):
     training: TrainingSettings
     intervals: IntervalSettings
     gate: GateSettings
+    client: ClientSettings
+    service: ServiceSettings
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read environment and `params.yaml`; `overrides` (a command line's options) win over both.
+        """Read environment and files; `overrides` (a command line's options) win over both.
 
         Raises
         ------
         SettingsError
-            A name that does not exist, a value outside its range, or a `params.yaml` that cannot be read.
+            A name that does not exist, a value outside its range, or a file that cannot be read.
         """
         ours = [name for name in os.environ if name.upper().startswith(PREFIX)]
         _refuse_unknown("the environment", ours, [_env_name(name) for name in _names()])
@@ -165,8 +202,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the signature is pydantic-settings'
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Say who wins: arguments, environment, the working folder's `params.yaml`, the package's."""
-        files = (InitSettingsSource(settings_cls, _read_params(path)) for path in _params_files())
+        """Say who wins: arguments, environment, the working folder's files, the package's."""
+        found = ((name, path) for name in (PARAMS_FILE, SERVICE_FILE) for path in _files(name))
+        files = (InitSettingsSource(settings_cls, _read(path, name)) for name, path in found)
         return (init_settings, env_settings, *files)
 
     @property
@@ -183,6 +221,11 @@ class Settings(BaseSettings):
     def production_file(self) -> Path:
         """What serving reads: the bundle in production for each model."""
         return self.home / "production.json"
+
+    @property
+    def accuracy_file(self) -> Path:
+        """How right the versions in production were, as last looked at."""
+        return self.home / "monitoring" / "accuracy.json"
 
     @property
     def cards_dir(self) -> Path:
@@ -241,22 +284,22 @@ def schema_of(uri: str) -> str | None:
     return None if found is None else found[1]
 
 
-def _params_files() -> tuple[Path, ...]:
-    """Files of numbers, the one that wins first."""
-    here = Path(PARAMS_FILE)
-    beside = Path(__file__).with_name(PARAMS_FILE)  # in an installed wheel
-    packaged = beside if beside.exists() else Path(__file__).parents[1] / PARAMS_FILE  # in a checkout
+def _files(name: str) -> tuple[Path, ...]:
+    """Files of that name, the one that wins first."""
+    here = Path(name)
+    beside = Path(__file__).with_name(here.name)  # in an installed wheel
+    packaged = beside if beside.exists() else Path(__file__).parents[1] / name  # in a checkout
     return (here, packaged) if here.exists() and not here.samefile(packaged) else (packaged,)
 
 
-def _read_params(path: Path) -> dict[str, Any]:
+def _read(path: Path, name: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path.absolute()} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
-        raise SettingsError(f"{path.absolute()} must hold groups of numbers, not {type(content).__name__}")
-    _refuse_unknown(str(path.absolute()), _dotted(content), [name for name in _names() if _is_number(name)])
+        raise SettingsError(f"{path.absolute()} must hold groups of settings, not {type(content).__name__}")
+    _refuse_unknown(str(path.absolute()), _dotted(content), [each for each in _names() if _file_of(each) == name])
     return content
 
 
@@ -280,9 +323,12 @@ def _names() -> list[str]:
     return names
 
 
-def _is_number(name: str) -> bool:
-    """Whether a setting is a number of training or gate, and so belongs into `params.yaml`; places do not."""
-    return Settings.model_fields[name.partition(".")[0]].is_required()
+def _file_of(name: str) -> str | None:
+    """The file that a setting belongs into; places have none."""
+    group = name.partition(".")[0]
+    if not Settings.model_fields[group].is_required():
+        return None
+    return SERVICE_FILE if group in SERVICE_GROUPS else PARAMS_FILE
 
 
 def _env_name(name: str) -> str:
@@ -323,4 +369,4 @@ def _explain(error: ValidationError) -> str:
 def _places_of(name: str) -> str:
     """Where a setting can be set, in words."""
     leaves = [known for known in _names() if known == name or known.startswith(f"{name}.")]
-    return " or ".join([*map(_env_name, leaves), *([PARAMS_FILE] if _is_number(name) else [])])
+    return " or ".join([*map(_env_name, leaves), *filter(None, [_file_of(name)])])

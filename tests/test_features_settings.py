@@ -8,7 +8,7 @@ from pydantic import ValidationError
 import features.settings
 from features.errors import SettingsError
 from features.safety import mask
-from features.settings import PARAMS_FILE, Settings
+from features.settings import PARAMS_FILE, SERVICE_FILE, Settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,15 +18,32 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_numbers_of_params_yaml_are_the_defaults() -> None:
+@pytest.mark.parametrize("file", [PARAMS_FILE, SERVICE_FILE])
+def test_what_a_file_of_settings_says_is_the_default(file: str) -> None:
     shown = Settings.load().describe()
-    numbers = yaml.safe_load((ROOT / PARAMS_FILE).read_text())
-    assert {name: shown[name] for name in numbers} == numbers
+    said = yaml.safe_load((ROOT / file).read_text())
+    assert {name: shown[name] for name in said} == said
 
 
-def test_params_yaml_names_every_number_and_no_place() -> None:
-    required = {name for name, field in Settings.model_fields.items() if field.is_required()}
-    assert set(yaml.safe_load((ROOT / PARAMS_FILE).read_text())) == required
+def test_the_files_name_every_setting_but_places_and_each_in_one_of_them() -> None:
+    required = [name for name, field in Settings.model_fields.items() if field.is_required()]
+    said = [name for file in (PARAMS_FILE, SERVICE_FILE) for name in yaml.safe_load((ROOT / file).read_text())]
+    assert sorted(said) == sorted(required)
+
+
+def test_the_file_of_the_service_in_the_working_folder_wins_and_holds_nothing_of_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = Path(SERVICE_FILE)
+    file.parent.mkdir()
+    file.write_text("service: {port: 9000}")
+    assert Settings.load().service.port == 9000
+    assert Settings.load().service.max_batch == 1_000
+    monkeypatch.setenv("CLIPCAST_SERVICE__PORT", "9001")
+    assert Settings.load(service={"host": "::1"}).service.port == 9001
+    file.write_text("training: {trials: 3}")
+    with pytest.raises(SettingsError, match=r"there is no setting training\.trials"):
+        Settings.load()
 
 
 def test_everything_mutable_but_the_data_lives_under_home(tmp_path: Path) -> None:
@@ -145,8 +162,8 @@ def test_a_wrong_variable_is_refused_with_the_nearest_right_one(
         ("Training: {trials: 3}", r"no setting Training\.trials; the nearest is training\.trials"),
         ("home: elsewhere", "no setting home"),
         ("gate:", r"no setting gate; the nearest is gate\."),
-        ("- trials", "must hold groups of numbers, not list"),
-        ("", "must hold groups of numbers, not NoneType"),
+        ("- trials", "must hold groups of settings, not list"),
+        ("", "must hold groups of settings, not NoneType"),
         ("training: {", "cannot be read as YAML"),
     ],
 )
@@ -251,5 +268,8 @@ def test_an_installed_package_reads_the_copy_that_lies_beside_the_module(
     installed = tmp_path / "site" / "features"
     installed.mkdir(parents=True)
     (installed / PARAMS_FILE).write_text((ROOT / PARAMS_FILE).read_text().replace("trials: 25", "trials: 2"))
+    served = (ROOT / SERVICE_FILE).read_text().replace("  port: 8000", "  port: 8001")
+    (installed / Path(SERVICE_FILE).name).write_text(served)
     monkeypatch.setattr(features.settings, "__file__", str(installed / "settings.py"))
     assert Settings.load().training.trials == 2
+    assert Settings.load().service.port == 8001
