@@ -70,6 +70,10 @@ class LockedError(ClipcastError):
     """Another process holds the lock that this work needs."""
 
 
+class ServiceError(ClipcastError):
+    """The service cannot be reached, or refused a request."""
+
+
 class MissingExtraError(ClipcastError):
     """An optional part of clipcast is asked for, but its libraries are not installed."""
 

@@ -179,6 +179,34 @@ def config(json: AsJson = None) -> None:
 
 
 @app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Any address but loopback needs a key: clipcast key.")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+) -> None:
+    """Answer forecasts over HTTP with whichever versions are in production, until stopped."""
+    from features.settings import Settings
+    from serving.lean import without_unused
+
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = Settings.load(**({"service": given} if given else {}))
+    without_unused()
+    from serving.server import serve as run
+
+    run(settings)
+
+
+@app.command()
+def key() -> None:
+    """Make a key for the service: the key for those who call it, its hash for the settings."""
+    from serving.keys import make_key
+
+    made, digest = make_key()
+    console.print(f"key:  {made}")
+    console.print(f"hash: {digest}")
+    console.print(f"let it in: CLIPCAST_SERVICE__API_KEYS='[\"{digest}\"]'; the key is kept nowhere")
+
+
+@app.command()
 def schedule() -> None:
     """Serve the three flows on their schedules until stopped."""
     from flows.scheduling import serve_flows

@@ -106,6 +106,16 @@ class PerformanceModel:
         # The first by itself: it works out what all look up in the history, which threads would each do for themselves.
         return _answer(posts, [*(call() for call in calls[:1]), *in_order(calls[1:], threads)])
 
+    def answer(self, posts: Posts, *, together: bool) -> tuple[Inputs, Forecast]:
+        """Forecast some posts from the model's own snapshot, and return what was read of them too.
+
+        Posts asked `together` know of one another as in `predict`; others are each forecast as if asked alone.
+        """
+        posts = self._with_known_sources(posts)
+        names = populations(posts)
+        inputs = self.inputs(posts, names, self.history.joined(posts, names) if together else self.history)
+        return inputs, self.forecast(inputs, names)
+
     def read(self, frame: pl.DataFrame) -> tuple[Posts, list[str]]:
         """Read posts in the import format, each with its population."""
         posts = self._with_known_sources(Posts.from_frame(frame))

@@ -1,0 +1,157 @@
+"""What the service answers about posts, by model family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from features.columns import Floats, Posts
+from features.schema import PRIMARY, Platform
+from serving.versions import Version
+
+
+class Range(BaseModel):
+    """A number and the ends of its interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+class Stamp(BaseModel):
+    """Which version answered, and the name by which the log knows the answer."""
+
+    prediction_id: str
+    model: str
+    version: str
+    role: str = Field(description="champion or challenger")
+
+
+class PerformanceAnswer(Stamp):
+    """How a post will do: views on TikTok and YouTube, likes on Instagram."""
+
+    platform: Platform
+    post_id: str | None
+    views: Range | None = None
+    likes: Range | None = None
+    engagement_rate: Range | None = Field(description="null where no rate of such posts was ever known")
+    score: Range = Field(description="0 to 100: the percentile among recent posts of its kind")
+    coverage: float = Field(description="the share of outcomes that an interval is made to hold")
+    account_known: bool = Field(description="whether the version knows outcomes of the account")
+
+
+class PerformanceAnswers(BaseModel):
+    """Answers in the order of the posts."""
+
+    predictions: list[PerformanceAnswer]
+
+
+class ViralityAnswer(Stamp):
+    """How likely a post is to land in the top tenth of what its account would lead one to expect."""
+
+    platform: Platform
+    post_id: str | None
+    virality_score: float = Field(ge=0, le=1, description="the probability")
+    virality_interval: Range
+    confidence: float = Field(ge=0, le=1, description="1 less the width of the interval")
+    factors: dict[str, float | None] = Field(
+        description="what a group of features adds, 0 to 1 by where that falls among the posts learned from; "
+        "null where nothing of it is known"
+    )
+    account_known: bool
+    unused: list[str] = Field(description="metadata that no model reads yet")
+
+
+class ViralityAnswers(BaseModel):
+    """Answers in the order of the posts."""
+
+    predictions: list[ViralityAnswer]
+
+
+class LocalTime(BaseModel):
+    """The best hour where part of the audience lives."""
+
+    zone: str
+    local_time: str
+
+
+class Hour(BaseModel):
+    """What an hour of the coming week adds to a typical outcome, as a fraction of an average hour's."""
+
+    time_utc: str
+    boost: float
+    lower: float
+    upper: float
+
+
+class PostingTimeAnswer(BaseModel):
+    """When to post in the coming week, and what that is worth."""
+
+    model: str
+    version: str
+    optimal_time_utc: str
+    timezone_breakdown: dict[str, LocalTime]
+    expected_engagement_boost: float
+    lower: float
+    upper: float
+    distinguishable: bool = Field(description="whether the gain can be told from none")
+    measured: bool
+    sentence: str
+    account_known: bool
+    audience_posts: int = Field(description="outcomes of the account that bear on the answer")
+    surface: list[Hour] = Field(min_length=168, max_length=168)
+
+
+class PostingTimeAnswers(BaseModel):
+    """Answers in the order of the questions."""
+
+    predictions: list[PostingTimeAnswer]
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Answers to some posts in their order, and the features they rest on, shape (posts, features)."""
+
+    answers: list[dict[str, Any]]
+    features: Floats
+
+
+def answer(version: Version, posts: Posts, *, together: bool = False) -> Answered:
+    """Let a version answer posts; those asked `together` know of one another."""
+    return _FAMILIES[version.family](version, posts, together)
+
+
+def _performance(version: Version, posts: Posts, together: bool) -> Answered:
+    inputs, forecast = version.model.answer(posts, together=together)
+    coverage = version.loaded.bundle.meta["recipe"]["coverage"]
+    counts = _ranges(np.expm1(forecast.prediction), np.expm1(forecast.lower), np.expm1(forecast.upper))
+    rates = _ranges(np.exp(forecast.engagement), np.exp(forecast.engagement_lower), np.exp(forecast.engagement_upper))
+    scores = _ranges(forecast.score, forecast.score_lower, forecast.score_upper)
+    count = PRIMARY[Platform(version.platform)]
+    answers = [
+        {
+            "platform": version.platform,
+            count: counted,
+            "engagement_rate": rate if rate["value"] == rate["value"] else None,  # not a number is unknown
+            "score": score,
+            "coverage": coverage,
+            "account_known": not new,
+        }
+        for counted, rate, score, new in zip(counts, rates, scores, forecast.is_new.tolist(), strict=True)
+    ]
+    return Answered(answers, inputs.matrix)
+
+
+def _ranges(value: Floats, lower: Floats, upper: Floats) -> list[dict[str, float]]:
+    rows = zip(value.tolist(), lower.tolist(), upper.tolist(), strict=True)
+    return [{"value": value, "lower": lower, "upper": upper} for value, lower, upper in rows]
+
+
+_FAMILIES: Mapping[str, Callable[[Version, Posts, bool], Answered]] = {"performance": _performance}
+
+FAMILIES: Sequence[str] = tuple(_FAMILIES)
+"""The model families that the service knows how to answer with."""

@@ -1,0 +1,91 @@
+"""The service: all that answers requests in one process, and the app around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from features.settings import Settings
+from monitoring.log import PredictionLog
+from serving.forecaster import Forecaster
+from serving.gate import Gate
+from serving.measures import Measures
+from serving.problems import MEDIA_TYPE, Problem, tell_problems
+from serving.versions import Versions
+
+REFUSALS = (400, 401, 404, 408, 413, 421, 422, 429, 500, 503)
+"""What may be answered instead, each a problem."""
+
+COPIES = "serving"
+"""Folder of the workspace for copies of what serves."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """All that answers requests, in one process."""
+
+    settings: Settings
+    versions: Versions
+    log: PredictionLog
+    measures: Measures
+    forecaster: Forecaster
+
+    @classmethod
+    def open(cls, settings: Settings) -> Service:
+        """Open what the settings name; nothing is loaded yet."""
+        versions = Versions(
+            settings.production_file, settings.bundles_dir, settings.home / COPIES, settings.service.models
+        )
+        log = PredictionLog(settings.predictions_uri)
+        measures = Measures(lambda: versions.deployed, lambda: log.state)
+        forecaster = Forecaster(lambda: versions.deployed, log, measures, settings.service)
+        return cls(settings, versions, log, measures, forecaster)
+
+    @contextlib.asynccontextmanager
+    async def running(self, _: FastAPI) -> AsyncIterator[None]:
+        """Load the versions, follow what is promoted, and at the end write down what is not written yet."""
+        await asyncio.to_thread(self.versions.refresh)
+        self.log.start()
+        following = asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.to_thread(self.log.close)
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.service.poll_s)
+            try:
+                await asyncio.to_thread(self.versions.refresh)
+            except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
+                _log.exception("what is in production could not be looked at")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the service over the workspace that the settings name."""
+    from serving.forecasts import add_forecasts
+    from serving.state import add_state
+
+    service = Service.open(settings)
+    app = FastAPI(
+        title="clipcast",
+        version=version("clipcast"),
+        description="Forecasts how a short video will do before it is posted. Every number comes with its interval.",
+        lifespan=service.running,
+        responses={status: {"model": Problem, "content": {MEDIA_TYPE: {}}} for status in REFUSALS},
+    )
+    app.state.service = service
+    tell_problems(app)
+    add_forecasts(app, service)
+    add_state(app, service)
+    app.add_middleware(Gate, settings=settings.service, measures=service.measures)
+    return app
