@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from urllib.parse import unquote
 
+from features.errors import ClipcastError
+
 PRIVATE = 0o077
 """The umask that leaves files 0600 and folders 0700."""
 
@@ -75,6 +77,11 @@ def redact(text: str) -> str:
     for secret in sorted(_secrets(), key=len, reverse=True):
         text = text.replace(secret, "***")
     return _ADDRESS.sub(lambda found: mask(found.group()), text)
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, without secrets: one of clipcast's own as it stands, another behind the name of its kind."""
+    return redact(str(error) if isinstance(error, ClipcastError) else f"{type(error).__name__}: {error}")
 
 
 def _secrets() -> set[str]:

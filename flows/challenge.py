@@ -236,6 +236,7 @@ class Challenge:
     def _carry_out(self, decision: Decision, served: Bundle, evaluated: Bundle, artifacts: Path) -> Outcome:
         """Describe and register the candidate, and enter the decision in the ledger with all that follows."""
         job = self.job
+        job.check_ours()
         highest = job.registry.ledger.numbers(job.name)
         semver = next_semver(highest.semver, self.change)
         described = self._described(decision, semver)

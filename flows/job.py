@@ -19,7 +19,7 @@ from rich.text import Text
 
 from features.errors import ClipcastError, StoreError
 from features.known import known_posts
-from features.safety import redact
+from features.safety import words_of
 from features.schema import Platform
 from features.settings import Settings
 from features.store import Store
@@ -125,6 +125,16 @@ class Job:
         parameters = self.settings.model_dump(mode="json", include={"seed", "outcome", "training", "intervals", "gate"})
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
         return f"{self.flow}/{self.platform}/{self.day.isoformat()}/{self.data_hash[:12]}/{digest[:12]}"
+
+    def check_ours(self) -> None:
+        """Ask whether the run is still this process's, before anything of it is registered or decided.
+
+        Raises
+        ------
+        LockedError
+            It was silent for so long that another machine has taken it over, whose decision counts.
+        """
+        Runs(self.registry.ledger.database).touch_run(self.key)
 
     def examples(self) -> Examples:
         """Build the platform's rows as they were known at the logical date."""
@@ -251,18 +261,17 @@ def _recorded(runs: Runs, key: str) -> Iterator[Callable[[Outcome], None]]:
     try:
         yield finish
     except BaseException as error:
-        words = redact(str(error) if isinstance(error, ClipcastError) else repr(error))
-        runs.finish_run(key, RunStatus.FAILED, {"error": words})
+        runs.finish_run(key, RunStatus.FAILED, {"error": words_of(error)})
         raise
 
 
 @contextmanager
-def _heard(runs: Runs, key: str, every_s: float = HEARTBEAT_S) -> Iterator[None]:
+def _heard(runs: Runs, key: str) -> Iterator[None]:
     """Say again and again that the run is alive, so that no other machine takes it over however long it lasts."""
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(every_s):
+        while not over.wait(HEARTBEAT_S):
             try:
                 runs.touch_run(key)
             except ClipcastError as error:

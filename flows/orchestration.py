@@ -14,7 +14,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from features.errors import ClipcastError
-from features.safety import protect, redact
+from features.safety import protect, redact, words_of
 from features.schema import Platform
 from features.settings import Settings
 from features.sources import Collected, Inbox
@@ -85,8 +85,7 @@ def run_platform(name: str, platform: str, day: str) -> dict[str, Any]:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(redact(traceback.format_exc()), encoding="utf-8")
             job.watcher.say(f"failed; the traceback is in {log}")
-            words = str(error) if isinstance(error, ClipcastError) else f"{type(error).__name__}: {error}"
-            raise ClipcastError(redact(words)) from None
+            raise ClipcastError(words_of(error)) from None
     job.watcher.say(sentence(outcome.to_dict()))
     return outcome.to_dict()
 
@@ -121,8 +120,7 @@ def _outcome(platform: str, future: Any) -> dict[str, Any]:
     """Return what a platform's task answered, or why it failed; one failure must not hide the other answers."""
     answer = future.result(raise_on_failure=False)
     if isinstance(answer, BaseException):
-        words = str(answer) if isinstance(answer, ClipcastError) else f"{type(answer).__name__}: {answer}"
-        return Outcome(platform, "failed", words).to_dict()
+        return Outcome(platform, "failed", words_of(answer)).to_dict()
     found: dict[str, Any] = answer
     return found
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ class Kind(StrEnum):
 
 
 MOVES = (Kind.PROMOTED, Kind.ROLLED_BACK)
+_AGAIN = (Kind.ROLLED_BACK, Kind.RECONCILED)  # rows about a version that was decided on before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,7 @@ class Book:
         Raises
         ------
         ConflictError
-            The head moved since.
+            The head moved since, or another version was given the same semantic version.
         """
         head = self.head(entry.model)
         if head != expected_head:
@@ -156,6 +157,7 @@ class Book:
                 f"{entry.model}: the head moved from version {expected_head} to {head} while this was "
                 "decided; nothing was changed, start the run again to compare with the new champion"
             )
+        self._refuse_second(entry)
         evidence = _json(entry.evidence, entry.model)
         values = {
             **vars(entry),
@@ -169,6 +171,18 @@ class Book:
         }
         written = self._connection.execute(db.ledger.insert().values(values).returning(db.ledger)).mappings().one()
         return _row(written)
+
+    def _refuse_second(self, entry: Entry) -> None:
+        """Refuse a decision about a candidate whose semantic version another one was given meanwhile."""
+        table = db.ledger.c
+        same = (table.model == entry.model, table.semver == entry.semver, table.version.is_distinct_from(entry.version))
+        other = None if entry.kind in _AGAIN or entry.semver is None else self._last(*same)
+        if other is not None:
+            raise ConflictError(
+                f"{entry.model}: version {other.version} was decided on as {entry.semver} while version "
+                f"{entry.version} was trained under the same number; nothing was changed, start the run again to get "
+                "the next one"
+            )
 
     def intend(self, model: str, version: int) -> None:
         """Note that the alias is about to move to `version`, so that an interrupted move is known as such."""
@@ -187,6 +201,12 @@ class Book:
         """Take back an intention: its move was completed, refused or undone."""
         table = db.intents
         self._connection.execute(table.delete().where(table.c.model == model, table.c.version == version))
+
+    def forget_stale(self, model: str) -> None:
+        """Take back intentions so old that whoever had them is gone: they would excuse a move of somebody else."""
+        before = (datetime.now(UTC) - timedelta(seconds=db.SILENCE_S)).isoformat(timespec="microseconds")
+        table = db.intents
+        self._connection.execute(table.delete().where(table.c.model == model, table.c.at < before))
 
     def count_holdout_use(self, model: str, holdout_hash: str, run_key: str) -> int:
         """Count a run that looks at a sealed holdout, once however often it resumes; answer the uses."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.errors import BundleError, ConflictError
+from features.errors import BundleError, ClipcastError, ConflictError
 from registry.bundle import open_bundle, publish
 from registry.decision import Decision
 from registry.ledger import MOVES, Book, Entry, Kind, Row
@@ -80,17 +81,20 @@ def record(registry: Registry, entry: Entry, folder: Path, *, expected_head: int
     moved by then, or was not moved after, `reconcile` brings in line with the ledger.
     """
     reconcile(registry, entry.who)
-    if earlier := _written_before(registry, entry):
-        return earlier
     if entry.kind in MOVES:
         with registry.ledger.writing() as book:
             book.intend(entry.model, int(entry.version or 0))
     try:
         with registry.ledger.writing() as book:
-            row = book.append(entry, expected_head)
-            _follow(registry, book, row, folder)
-    except ConflictError:
-        _forget(registry, entry)
+            earlier = _written_before(book, entry)
+            row = earlier or book.append(entry, expected_head)
+            if earlier is None:
+                _follow(registry, book, row, folder)
+            else:
+                book.forget(entry.model, int(entry.version or 0))
+    except Exception as error:
+        with suppress(ClipcastError):  # the error that came first is told; what is not forgotten now grows stale
+            _forget_unless_moved(registry, entry, error)
         raise
     registry.write_production_file()
     return row
@@ -108,14 +112,17 @@ def _follow(registry: Registry, book: Book, row: Row, folder: Path) -> None:
     mend_challenger_alias(registry, book, row.model)
 
 
-def _written_before(registry: Registry, entry: Entry) -> Row | None:
-    """The row that this run wrote before it was interrupted."""
+def _written_before(book: Book, entry: Entry) -> Row | None:
+    """The row that this run wrote before it was interrupted, or another machine that took it over."""
     if entry.run_key is None:
         return None
-    rows = registry.ledger.decisions(entry.run_key)
+    rows = book.decisions(entry.run_key)
     return next((row for row in rows if (row.model, row.kind) == (entry.model, entry.kind)), None)
 
 
-def _forget(registry: Registry, entry: Entry) -> None:
-    with registry.ledger.writing() as book:
-        book.forget(entry.model, int(entry.version or 0))
+def _forget_unless_moved(registry: Registry, entry: Entry, error: Exception) -> None:
+    """Take back the intention; of an alias that moved already, `reconcile` has to know that it was ours."""
+    refused = isinstance(error, ConflictError)  # before anything was moved
+    if entry.kind in MOVES and (refused or registry.versions.get_alias(entry.model, PRODUCTION) != entry.version):
+        with registry.ledger.writing() as book:
+            book.forget(entry.model, int(entry.version or 0))

@@ -32,10 +32,12 @@ def reconcile(registry: Registry, who: str) -> Reconciliation:
             champion = book.champion(model)
             if champion is None:
                 _undo_first(registry, book, model, found)
+                book.forget_stale(model)
                 continue
             _restore_bundle(registry, champion, found)
             strays = _mend_production_alias(registry, book, champion, found)
             strays += _stray_entry(book, champion, serving)
+            book.forget_stale(model)
             if strays:
                 book.append(_row_about(champion, strays, who), champion.version)
                 found.mended += strays

@@ -6,14 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from features.errors import StoreError
+from features.errors import LockedError, StoreError
 from features.schema import Platform
 from features.simulate import SOURCE, World, simulate
 from features.store import Store
-from flows.job import Job, Outcome, _heard, once
+from flows.challenge import Challenge
+from flows.job import Job, Outcome, once
 from flows.refresh import refresh
+from registry import database as db
 from registry.ledger import Entry, Kind
 from registry.runs import Runs
+from registry.semver import Change
 
 DAY = date(2026, 6, 27)
 
@@ -97,9 +100,28 @@ def test_a_job_killed_before_the_anchor_took_the_place_of_its_model_goes_on(job)
 
 def test_a_running_job_says_that_it_is_alive(job, monkeypatch):
     heard = threading.Event()
+    monkeypatch.setattr("flows.job.HEARTBEAT_S", 0.01)
     monkeypatch.setattr(Runs, "touch_run", lambda *_: heard.set())
-    with _heard(Runs(job.registry.ledger.database), job.key, every_s=0.01):
-        assert heard.wait(10)
+    assert once(job, lambda _: Outcome("tiktok", "kept" if heard.wait(10) else "silent", "")).verdict == "kept"
+
+
+def test_a_run_that_was_taken_over_registers_nothing(job):
+    """This process slept for longer than 6 h, and wakes up when another machine is at its run."""
+
+    told = []
+
+    def sleep(job):
+        with job.registry.ledger.database.writing() as connection:
+            connection.execute(db.runs.update().values(owner_host="elsewhere"))
+        challenge = Challenge(job, examples=None, trained=None, champion=None, change=Change.RETRAIN)
+        with pytest.raises(LockedError, match=r"not held by process .* but by process \d+ on elsewhere") as caught:
+            challenge._carry_out(decision=None, served=None, evaluated=None, artifacts=None)
+        told.append(caught.value)
+        raise caught.value
+
+    with pytest.raises(LockedError):
+        once(job, sleep)
+    assert told
 
 
 def test_the_key_changes_with_the_day_and_the_parameters(job, settings):

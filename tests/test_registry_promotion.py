@@ -7,7 +7,9 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from registry import promotion
 from registry.bundle import is_intact, open_bundle, publish
 from registry.decision import decide
 from registry.gate import GateRules
-from registry.ledger import Kind, Row
+from registry.ledger import Book, Kind, Ledger, Row
 from registry.places import CHALLENGER, PRODUCTION, Registry
 from registry.production import read_production
 from registry.promotion import Candidate, settle
@@ -248,6 +250,60 @@ def test_an_alias_that_somebody_moved_goes_back_and_leaves_a_row(registry: Regis
     assert_all_places_name(registry, 2)
     row = registry.ledger.history(MODEL)[-1]
     assert (row.kind, row.from_version, row.to_version, row.who) == (Kind.RECONCILED, 2, 2, "tester")
+
+
+def test_an_intention_that_grew_old_excuses_nobody(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    promote(registry)
+    interrupt(registry, monkeypatch, "publish", killed=True)
+    reconcile(registry, "tester")
+    with registry.ledger.reading() as book:
+        assert book.intended(MODEL) == {2}, "it may still be under way in another process"
+    monkeypatch.setattr("registry.database.SILENCE_S", 0)
+    reconcile(registry, "tester")
+    registry.versions.set_alias(MODEL, PRODUCTION, 2)
+    assert "was moved to version 2 without the ledger" in reconcile(registry, "tester").mended[0]
+    assert registry.ledger.history(MODEL)[-1].kind is Kind.RECONCILED
+
+
+@pytest.mark.parametrize(("step", "intended"), [("publish", set()), ("commit", {2})])
+def test_what_failed_before_the_alias_moved_is_intended_no_more(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, step: str, intended: set[int]
+) -> None:
+    promote(registry)
+    interrupt(registry, monkeypatch, step, killed=False)
+    with registry.ledger.reading() as book:
+        assert book.intended(MODEL) == intended
+
+
+def test_a_second_version_under_the_same_semantic_version_is_refused(registry: Registry) -> None:
+    promote(registry)
+    first, second = candidate(registry, 3.0), candidate(registry, 4.0)
+    judge(registry, first, gain=WORSE, run_key="weekly")
+    rows = registry.ledger.history(MODEL)
+    with pytest.raises(
+        ConflictError, match=r"version 2 was decided on as 1\.2\.0 while version 3 .* start the run again"
+    ):
+        judge(registry, replace(second, semver=first.semver), run_key="daily")
+    assert registry.ledger.history(MODEL) == rows
+    assert_all_places_name(registry, 1)
+    with registry.ledger.reading() as book:
+        assert book.intended(MODEL) == set()
+
+
+def test_two_machines_at_one_run_write_its_decision_once(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One was taken for dead while it slept, and wakes up when the other has just written."""
+    promote(registry)
+    made = candidate(registry, 3.0)
+    calls, real, others = count(), Ledger.writing, list[Row]()
+
+    def beside(ledger: Ledger) -> AbstractContextManager[Book]:
+        if next(calls) == 1:  # the first was for `reconcile`
+            others.append(judge(make_registry(registry.bundles_dir.parent), made, run_key="k", gain=WORSE))
+        return real(ledger)
+
+    monkeypatch.setattr(Ledger, "writing", beside)
+    assert [judge(registry, made, run_key="k", gain=WORSE)] == others
+    assert len(registry.ledger.history(MODEL)) == 2
 
 
 def test_an_alias_that_somebody_deleted_comes_back(registry: Registry) -> None:
