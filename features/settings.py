@@ -268,9 +268,10 @@ def in_schema(uri: str, schema: str) -> str:
     'postgresql+psycopg://host/name?sslmode=require&options=-csearch_path%3Dstudies'
     """
     address, _, query = uri.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    options["options"] = f"{options.get('options', '')} -csearch_path={schema}".strip()
-    return f"{address}?{urlencode(options, quote_via=quote)}"
+    given = parse_qsl(query, keep_blank_values=True)  # a name may be given several times, as hosts are
+    options = [*(value for name, value in given if name == "options"), f"-csearch_path={schema}"]
+    pairs = [*(pair for pair in given if pair[0] != "options"), ("options", " ".join(options).strip())]
+    return f"{address}?{urlencode(pairs, quote_via=quote)}"
 
 
 def schema_of(uri: str) -> str | None:

@@ -82,7 +82,8 @@ def champion(settings: Settings, name: str) -> Production:
     if name not in found:
         platform = name.split("-")[1]
         raise NoChampionError(
-            f"{name} has no production version in {settings.home}; train one: clipcast run weekly --platform {platform}"
+            f"{name} has no production version in {settings.home}; fetch the one that the ledger knows, if "
+            f"another workspace trained it: clipcast reconcile; or train one: clipcast run weekly --platform {platform}"
         )
     return found[name]
 

@@ -55,7 +55,8 @@ def new_file(uri: str) -> Path | None:
 def making_tables(uri: str, lock_file: Path, setting: str) -> Iterator[None]:
     """Hold the lock under which a tool makes or migrates its tables at an address, and make the schema it names.
 
-    The lock is the server's on PostgreSQL, where machines meet that share no folder, and a file's elsewhere.
+    The lock is the server's on PostgreSQL, where machines meet that share no folder, lies beside a SQLite file, which
+    workspaces may share, and is `lock_file` elsewhere.
 
     Raises
     ------
@@ -71,6 +72,9 @@ def making_tables(uri: str, lock_file: Path, setting: str) -> Iterator[None]:
         from filelock import FileLock
     except ImportError as error:
         raise MissingExtraError("filelock", "pipeline") from error
+    if uri.startswith(_SQLITE):
+        shared = Path(uri.removeprefix(_SQLITE))
+        lock_file = shared.with_name(f".{shared.name}.lock")
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock_file):
         yield

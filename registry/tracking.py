@@ -61,7 +61,7 @@ class Tracking:
     artifacts_uri : str
         Where new experiments keep their artifacts.
     locks_dir : Path
-        Folder of the lock under which the tables of a store in a file are made and migrated.
+        Folder of the lock under which a server that is no database is met first.
     """
 
     def __init__(self, uri: str, artifacts_uri: str, locks_dir: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 import yaml
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 import features.settings
 from features.errors import SettingsError
 from features.safety import mask
-from features.settings import PARAMS_FILE, SERVICE_FILE, Settings
+from features.settings import PARAMS_FILE, SERVICE_FILE, Settings, in_schema, schema_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -273,3 +274,11 @@ def test_an_installed_package_reads_the_copy_that_lies_beside_the_module(
     monkeypatch.setattr(features.settings, "__file__", str(installed / "settings.py"))
     assert Settings.load().training.trials == 2
     assert Settings.load().service.port == 8001
+
+
+def test_a_schema_leaves_every_other_parameter_of_an_address_as_it_was() -> None:
+    address = "postgresql+psycopg:///name?host=h1&options=-cx%3D1&host=h2&port="
+    found = in_schema(address, "studies")
+    given = [("host", "h1"), ("host", "h2"), ("port", ""), ("options", "-cx=1 -csearch_path=studies")]
+    assert parse_qsl(found.partition("?")[2], keep_blank_values=True) == given
+    assert schema_of(found) == "studies"

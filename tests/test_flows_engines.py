@@ -27,6 +27,7 @@ from registry.bundle import is_intact
 from registry.database import REVISION_TABLE
 from registry.places import Registry
 from registry.production import read_production
+from tests.faults_world import ROW, write_rows
 from tests.postgres_world import Cluster
 from tests.s3_world import ObjectStore
 
@@ -43,11 +44,11 @@ class Machine:
     folder: Path
     environment: dict[str, str]
 
-    def clipcast(self, *arguments: str) -> str:
+    def clipcast(self, *arguments: str, expect: int = 0) -> str:
         command = [sys.executable, "-m", "flows.cli", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=self._env())
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stderr if expect else done.stdout
 
     def dvc(self, *arguments: str) -> None:
         # as a person would: DVC alone, told where S3 is by the variable that every tool of AWS reads
@@ -120,18 +121,22 @@ def test_a_week_leaves_its_artifacts_in_the_bucket_and_none_in_the_workspace(
 
 
 def test_an_empty_workspace_on_another_machine_serves_the_champion_by_its_hash(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
+    engines: Engines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """It is told what to do, does it, and forecasts what the first machine does."""
+    drafts = write_rows(tmp_path / "drafts.csv", [{**ROW, "platform": "youtube"}])
+    forecast = ("predict", str(drafts), "--history", "version", "--out")
+    assert "clipcast reconcile" in engines.second.clipcast(*forecast, str(tmp_path / "none.csv"), expect=1)
     [known] = json.loads(engines.second.clipcast("status", "--json"))["models"]
     registry = Registry.open(engines.second.settings(monkeypatch))
     champion = registry.ledger.champion(MODEL)
     assert champion is not None
     assert known["bundle_sha256"] == champion.bundle_sha256
     assert not registry.bundles_dir.exists()
-    bundle = registry.bundle_of(champion)
-    registry.write_production_file()
-    assert bundle.sha256 == champion.bundle_sha256
-    assert bundle.folder.is_relative_to(engines.second.folder)
+    engines.second.clipcast("reconcile")
+    engines.first.clipcast(*forecast, str(tmp_path / "first.csv"))
+    engines.second.clipcast(*forecast, str(tmp_path / "second.csv"))
+    assert (tmp_path / "second.csv").read_bytes() == (tmp_path / "first.csv").read_bytes()
     serving = read_production(registry.production_file)[MODEL]
     assert is_intact(registry.bundles_dir / serving.sha256, serving.sha256)
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import pytest
 
 from features.errors import BundleError, RegistryError
 from features.settings import in_schema
+from registry.address import making_tables
 from registry.bundle import open_bundle, refuse_pickle
 from registry.database import Database
 from registry.decision import decide
@@ -389,6 +391,21 @@ def test_processes_that_meet_a_new_store_at_once_make_its_tables_once(tmp_path: 
     for child in children:
         child.join(120)
     assert [child.exitcode for child in children] == [0, 0, 0]
+
+
+def test_two_workspaces_wait_for_each_other_to_make_the_tables_of_one_file(tmp_path: Path) -> None:
+    uri, second = f"sqlite:///{tmp_path}/shared.db", threading.Event()
+
+    def meet() -> None:
+        with making_tables(uri, tmp_path / "b" / "tracking.lock", "SETTING"):
+            second.set()
+
+    thread = threading.Thread(target=meet)
+    with making_tables(uri, tmp_path / "a" / "tracking.lock", "SETTING"):
+        thread.start()
+        assert not second.wait(0.5)
+    thread.join(30)
+    assert second.is_set()
 
 
 @pytest.fixture
