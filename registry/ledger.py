@@ -129,6 +129,10 @@ class Book:
         query = sa.select(db.ledger).order_by(db.ledger.c.id)
         return self._rows(query if model is None else query.where(db.ledger.c.model == model))
 
+    def latest(self, most: int) -> tuple[Row, ...]:
+        """The newest rows of all models, newest first."""
+        return self._rows(sa.select(db.ledger).order_by(db.ledger.c.id.desc()).limit(most))
+
     def numbers(self, model: str) -> Numbers:
         """The highest numbers that any version of a model was given; what was never decided on has no claim to one."""
         rows = self.history(model)

@@ -73,6 +73,7 @@ class Service:
 def create_app(settings: Settings) -> FastAPI:
     """Return the service over the workspace that the settings name."""
     from serving.forecasts import add_forecasts
+    from serving.page import add_page
     from serving.state import add_state
 
     service = Service.open(settings)
@@ -87,5 +88,6 @@ def create_app(settings: Settings) -> FastAPI:
     tell_problems(app)
     add_forecasts(app, service)
     add_state(app, service)
+    add_page(app, service)
     app.add_middleware(Gate, settings=settings.service, measures=service.measures)
     return app

@@ -48,8 +48,7 @@ def _add_performance(app: FastAPI, service: Service) -> None:
     @app.post("/predict_performance", responses={200: {"model": PerformanceAnswer}})
     async def predict_performance(post: Post) -> Response:
         """Forecast views (or likes), engagement rate and score of a post, each with its interval."""
-        _check_posts(service, [post])
-        return _json(await service.forecaster.one(PERFORMANCE, post))
+        return _json(await ask(service, PERFORMANCE, post))
 
     @app.post("/predict_performance/batch", responses={200: {"model": PerformanceAnswers}})
     async def predict_performance_batch(batch: PerformanceBatch) -> Response:
@@ -62,9 +61,7 @@ def _add_virality(app: FastAPI, service: Service) -> None:
     @app.post("/predict_virality", responses={200: {"model": ViralityAnswer}})
     async def predict_virality(request: ViralityRequest) -> Response:
         """Forecast how likely a post is to land in the top tenth of what its account would lead one to expect."""
-        post = request.post()
-        _check_posts(service, [post])
-        return _json(await service.forecaster.one(VIRALITY, post) | {"unused": request.unused()})
+        return _json(await ask(service, VIRALITY, request.post()) | {"unused": request.unused()})
 
     @app.post("/predict_virality/batch", responses={200: {"model": ViralityAnswers}})
     async def predict_virality_batch(batch: ViralityBatch) -> Response:
@@ -80,13 +77,24 @@ def _add_posting_time(app: FastAPI, service: Service) -> None:
     @app.post("/predict_posting_time", responses={200: {"model": PostingTimeAnswer}})
     async def predict_posting_time(request: PostingTimeRequest) -> Response:
         """Forecast what the hour of posting does in the week to come, and say when nobody can tell."""
-        [answer] = await _when(service, [request])
-        return _json(answer)
+        return _json(await ask_when(service, request))
 
     @app.post("/predict_posting_time/batch", responses={200: {"model": PostingTimeAnswers}})
     async def predict_posting_time_batch(batch: PostingTimeBatch) -> Response:
         """Answer up to 1,000 questions of when to post."""
         return _json({"predictions": await _when(service, batch.posts)})
+
+
+async def ask(service: Service, family: str, post: Post) -> dict[str, Any]:
+    """Let the version in production of a family answer a post, within the limits of the service."""
+    _check_posts(service, [post])
+    return await service.forecaster.one(family, post)
+
+
+async def ask_when(service: Service, request: PostingTimeRequest) -> dict[str, Any]:
+    """Answer when to post."""
+    [answer] = await _when(service, [request])
+    return answer
 
 
 async def _when(service: Service, requests: Sequence[PostingTimeRequest]) -> list[dict[str, Any]]:
