@@ -331,10 +331,11 @@ class LedgerReader:
         """Return the newest rows, or what was known of them before with the reason."""
         if self._reading is None and time.monotonic() >= self._again:
             self._reading = asyncio.create_task(self._renew())
-        if self._reading is not None:
-            await asyncio.wait({self._reading}, timeout=PATIENCE_S)
-        if self._reading is not None:
-            return replace(self._read, problem="The ledger's database does not answer just now.")
+        if (reading := self._reading) is not None:
+            await asyncio.wait({reading}, timeout=PATIENCE_S)
+            if not reading.done():
+                return replace(self._read, problem="The ledger's database does not answer just now.")
+            reading.result()
         return self._read
 
     async def _renew(self) -> None:
@@ -348,9 +349,9 @@ class LedgerReader:
             self._reading = None
 
     def _look(self) -> Decided:
+        if _is_missing(self._uri):
+            return replace(self._read, problem="There is no ledger in this workspace.")
         if self._ledger is None:
-            if _is_missing(self._uri):
-                return Decided(problem="There is no ledger in this workspace.")
             self._ledger = Ledger(Database(self._uri, lock_timeout_s=PATIENCE_S))
         with self._ledger.reading() as book:
             rows = book.latest(DECISIONS)

@@ -404,6 +404,33 @@ def test_looking_for_a_ledger_makes_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_ledger_that_was_removed_is_not_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_data, "KEEP_S", 0.0)
+    uri = f"sqlite:///{tmp_path / 'ledger.db'}"
+    Ledger(Database(uri)).append(entry(1), expected_head=None)
+
+    async def look() -> tuple[Decided, Decided]:
+        reader = LedgerReader(uri)
+        before = await reader.latest()
+        for path in tmp_path.iterdir():
+            path.unlink()
+        return before, await reader.latest()
+
+    before, after = asyncio.run(look())
+    assert (before.problem, after.problem) == (None, "There is no ledger in this workspace.")
+    assert after.rows == before.rows
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_defect_while_reading_the_ledger_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: LedgerReader) -> Decided:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(LedgerReader, "_look", broken)
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(LedgerReader("sqlite:///x.db").latest())
+
+
 def test_a_ledger_that_goes_away_is_told_and_its_rows_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_data, "KEEP_S", 0.0)
     path = tmp_path / "ledger.db"
