@@ -87,6 +87,8 @@ def _add_posting_time(app: FastAPI, service: Service) -> None:
 
 async def ask(service: Service, family: str, post: Post) -> dict[str, Any]:
     """Let the version in production of a family answer a post, within the limits of the service."""
+    if not getattr(service.settings.service, family):
+        raise _off(family)
     _check_posts(service, [post])
     return await service.forecaster.one(family, post)
 
@@ -122,10 +124,14 @@ def _say_off(app: FastAPI, feature: str) -> None:
     """Answer for a feature that is switched off: there is no such address here, and why."""
 
     async def off() -> Response:
-        raise ProblemError(404, f"{feature} is switched off here; whoever runs the service can set service.{feature}")
+        raise _off(feature)
 
     for path in (f"/predict_{feature}", f"/predict_{feature}/batch"):
         app.add_api_route(path, off, methods=["POST"], include_in_schema=False)
+
+
+def _off(feature: str) -> ProblemError:
+    return ProblemError(404, f"{feature} is switched off here; whoever runs the service can set service.{feature}")
 
 
 def _check_posts(service: Service, posts: Sequence[Post]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version as installed_version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,18 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from serving.app import Service
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Whom the form asks: the versions in production of a family about a post, and when to post.
+
+    Every answer about a post is logged. `when` is None where the hours are not compared.
+    """
+
+    post: Callable[[str, Post], Awaitable[dict[str, Any]]]
+    when: Callable[[PostingTimeRequest], Awaitable[dict[str, Any]]] | None = None
+
 
 FIELDS = {
     "platform": "Platform",
@@ -82,12 +94,14 @@ class Tried:
 def add_page(app: FastAPI, service: Service) -> None:
     """Add the page and its files to an app; where it is switched off they answer 404 with the reason."""
     ledger = page_data.LedgerReader(service.settings.database_uri)
+    when = partial(ask_when, service) if service.settings.service.posting_time else None
+    asking = Asking(partial(ask, service), when)
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
         _check_switch(service)
         now = datetime.now(UTC)
-        tried = await _try(service, dict(request.query_params), now)
+        tried = await _try(service.versions.deployed, dict(request.query_params), asking, now)
         decided = await ledger.latest()
         html = await asyncio.to_thread(lambda: render(**_view(service, decided, tried, now)))
         return Response(html, tried.status, {"cache-control": "no-store"}, "text/html; charset=utf-8")
@@ -133,52 +147,49 @@ def _fault_words(kind: str, message: str) -> str:
     return message.removeprefix("Value error, ") if known is None else known
 
 
-async def _try(service: Service, query: Mapping[str, str], now: datetime) -> Tried:
+async def _try(deployed: Deployed, query: Mapping[str, str], asking: Asking, now: datetime) -> Tried:
     """Answer the form, if it was sent."""
     typed = typed_into(query, now)
     if not any(query.get(name) for name in FIELDS):
         return Tried(typed)
     try:
         post = post_of(typed)
-        answer = await ask(service, PERFORMANCE, post)
+        answer = await asking.post(PERFORMANCE, post)
     except ValidationError as error:
         return Tried(typed, faults=faults_of(error), status=422)
     except (NoChampionError, SchemaError, ProblemError) as error:
         return Tried(typed, problem=_problem_words(error), status=_status(error))
-    deployed = service.versions.deployed
     version = _who_answered(deployed, answer)
     outcomes = [] if version is None else await asyncio.to_thread(page_data.outcomes_of, version, post.account_id)
-    factors, without = await _virality(service, post)
+    factors, without = await _virality(deployed, asking, post)
     return Tried(
         typed,
         told=page_data.told(answer, post.account_id, outcomes),
         virality=factors,
         no_virality=without,
-        surface=await _surface(service, post),
+        surface=await _surface(asking, post),
     )
 
 
-async def _virality(service: Service, post: Post) -> tuple[Virality | None, str | None]:
+async def _virality(deployed: Deployed, asking: Asking, post: Post) -> tuple[Virality | None, str | None]:
     """Return what a virality model says of the post, or why there is nothing."""
     name = PLATFORM_NAMES[post.platform]
-    if not service.settings.service.virality:
-        return None, "Virality is switched off here, so nothing is said about factors."
-    if service.versions.deployed.champion(post.platform, VIRALITY) is None:
+    if deployed.champion(post.platform, VIRALITY) is None:
         return None, f"There is no virality model of {name} in production, so nothing is said about factors."
     try:
-        return page_data.virality(await ask(service, VIRALITY, post)), None
+        return page_data.virality(await asking.post(VIRALITY, post)), None
     except (NoChampionError, SchemaError, ProblemError) as error:
         return None, f"Nothing is said about factors: {_problem_words(error)}."
 
 
-async def _surface(service: Service, post: Post) -> dict[str, Any] | None:
+async def _surface(asking: Asking, post: Post) -> dict[str, Any] | None:
     """Return what each hour of the coming week does for the post; nothing where that is switched off."""
-    if not service.settings.service.posting_time:
+    if asking.when is None:
         return None
     names = set(PostingTimeRequest.model_fields) & set(Post.model_fields)
     request = PostingTimeRequest(**{name: getattr(post, name) for name in names})
     try:
-        return await ask_when(service, request)
+        return await asking.when(request)
     except (NoChampionError, SchemaError, ProblemError) as error:
         return {"surface": None, "sentence": _problem_words(error)}
 

@@ -29,7 +29,7 @@ from registry.ledger import Entry, Kind, Ledger, Row
 from serving import page, page_data, words
 from serving.app import create_app
 from serving.charts import Axis, heat_map, strip, whiskers
-from serving.page import Tried, render
+from serving.page import Asking, Tried, render
 from serving.page_data import Decided, LedgerReader
 from serving.posts import Post
 from serving.problems import ProblemError
@@ -322,7 +322,7 @@ def ask_nobody(family: str, post: Post) -> Any:
 
 
 def tried(query: dict[str, str], ask: Any = ask_nobody) -> Tried:
-    return asyncio.run(page._try(Deployed(), query, ask, NOW))
+    return asyncio.run(page._try(Deployed(), query, Asking(ask), NOW))
 
 
 def test_an_empty_form_asks_nothing_and_proposes_the_next_hour() -> None:
@@ -331,12 +331,19 @@ def test_an_empty_form_asks_nothing_and_proposes_the_next_hour() -> None:
 
 
 def test_faults_stand_by_their_fields_and_what_was_typed_is_kept() -> None:
-    typed = {"platform": "myspace", "account_id": " ", "published_at": "soon", "duration_s": "long", "followers": "-1"}
+    long = "x" * 5_000
+    typed = {"platform": "myspace", "account_id": long, "published_at": "soon", "duration_s": "long", "followers": "-1"}
+        "platform": "myspace",
+        "account_id": "x" * 5_000,
+        "published_at": "soon",
+        "duration_s": "long",
+        "followers": "-1",
+    }
     found = tried({**typed, "caption": "kept"})
     assert found.status == 422
     assert found.faults == {
         "platform": "is not a platform that clipcast knows",
-        "account_id": "is needed",
+        "account_id": "is longer than 4,096 bytes",
         "published_at": "is not a time, as 2026-12-01T17:00",
         "duration_s": "is not a number",
         "followers": "cannot be below 0",
@@ -359,7 +366,7 @@ def test_a_time_without_a_zone_is_utc(typed: str) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (NoChampionError("no performance model of tiktok is in production; train one"), 503, "train one"),
+        (NoChampionError("no performance model of tiktok is in production; train one"), 404, "train one"),
         (ProblemError(413, "the caption is longer than 65,536 bytes; shorten it"), 413, "shorten it"),
     ],
 )
@@ -514,7 +521,7 @@ def test_the_page_of_an_empty_workspace_says_what_to_do(settings: Settings) -> N
     assert [each.status_code for each in got(app, *files)] == [200, 200]
     others = ("/static/page.html", "/static/..%2fapp.py", "/static/%2e%2e/app.py")
     assert [each.status_code for each in got(app, *others)] == [404] * 3
-    assert got(app, "/?platform=tiktok&account_id=a&published_at=2026-12-01T17:00")[0].status_code == 503
+    assert got(app, "/?platform=tiktok&account_id=a&published_at=2026-12-01T17:00")[0].status_code == 404
 
 
 def test_virality_is_asked_only_where_a_model_of_it_is_in_production() -> None:
@@ -529,7 +536,7 @@ def test_virality_is_asked_only_where_a_model_of_it_is_in_production() -> None:
     assert (asked, without.virality) == (["performance"], None)
     assert "no virality model of TikTok" in str(without.no_virality)
     version: Any = SimpleNamespace(platform="tiktok", family="virality")
-    found = asyncio.run(page._try(Deployed({"v": version}), query, ask, NOW))
+    found = asyncio.run(page._try(Deployed({"v": version}), query, Asking(ask), NOW))
     assert asked[1:] == ["performance", "virality"]
     assert found.virality is not None
 
@@ -623,7 +630,7 @@ def test_refusals_of_the_real_service_have_their_status(service: Running, worksp
     status, found = fetched(service, asking(workspace, caption="x" * 300).replace("2026-12-01", "1012-12-01"))
     assert (status, "x" * 300 in found.text) == (422, True)
     assert "lies outside the years" in found.text
-    assert fetched(service, asking(workspace, platform="youtube"))[0] == 503
+    assert fetched(service, asking(workspace, platform="youtube"))[0] == 404
 
 
 def test_the_service_goes_on_where_the_ledger_is_gone(tmp_path: Path, workspace: Workspace) -> None:
