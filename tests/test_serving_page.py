@@ -333,12 +333,6 @@ def test_an_empty_form_asks_nothing_and_proposes_the_next_hour() -> None:
 def test_faults_stand_by_their_fields_and_what_was_typed_is_kept() -> None:
     long = "x" * 5_000
     typed = {"platform": "myspace", "account_id": long, "published_at": "soon", "duration_s": "long", "followers": "-1"}
-        "platform": "myspace",
-        "account_id": "x" * 5_000,
-        "published_at": "soon",
-        "duration_s": "long",
-        "followers": "-1",
-    }
     found = tried({**typed, "caption": "kept"})
     assert found.status == 422
     assert found.faults == {
