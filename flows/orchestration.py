@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, cast
 
 from prefect import flow, task
@@ -22,6 +22,7 @@ from features.space import told_when_full
 from features.store import Store
 from features.versioning import dvc_add
 from flows.job import Job, Outcome, logical_date, once
+from flows.looking_back import look_back
 from flows.progress import is_watched, watcher_of
 from flows.reconciling import put_right
 from flows.refresh import refresh
@@ -41,6 +42,7 @@ def daily(platforms: list[str] | None = None, date: str | None = None) -> list[d
     """Collect what is new, then refit each champion's recipe to all that has matured."""
     day = logical_date(date).isoformat()
     uncollected = collect_posts()
+    look_back_at_predictions()
     return [*uncollected, *_side_by_side("daily", platforms, day)]
 
 
@@ -71,6 +73,14 @@ def collect_posts() -> list[dict[str, Any]]:
     for line in words or ["nothing new in the inbox"]:
         watcher_of("collect").say(line)
     return [Outcome("inbox", "failed", each.error).to_dict() for each in found if each.error]
+
+
+@task(name="look back", cache_policy=NO_CACHE, persist_result=False)
+def look_back_at_predictions() -> None:
+    """Tell how right the service was, on posts whose outcome has come since it was asked."""
+    protect()
+    for model, each in look_back(Settings.load(), datetime.now(UTC)).items():
+        watcher_of("look back").say(f"{model} was right about {each.accuracy:.0%} of {each.posts:,} posts")
 
 
 @task(name="platform", task_run_name="{name} {platform}", cache_policy=NO_CACHE, persist_result=False)
