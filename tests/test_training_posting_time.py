@@ -116,6 +116,15 @@ def test_outcomes_that_had_not_matured_by_now_are_not_read() -> None:
     high, flat = (asked(account="me", history=lived("me", boost, known_after_days=3_000)) for boost in (2.0, 0.0))
     assert high.to_dict() == flat.to_dict()
     assert high.audience_posts == 0
+    assert not high.account_known
+
+
+def test_an_outcome_that_matures_after_now_and_before_the_first_hour_is_not_read() -> None:
+    history = lived("me", 0.0)
+    last_known_s = int(history.table.filter(pl.col("account_id") == "me")["known_s"].min())
+    just_before = datetime.fromtimestamp(last_known_s - 1, UTC)
+    assert not asked(account="me", history=history, now=just_before).account_known
+    assert asked(account="me", history=history, now=just_before + timedelta(seconds=2)).account_known
 
 
 def test_the_same_question_has_the_same_answer() -> None:
@@ -195,6 +204,14 @@ def test_the_band_holds_all_hours_at_once_as_often_as_promised_if_it_is_known_ho
     assert np.mean(held) == pytest.approx(0.8, abs=0.1)
 
 
+def test_in_a_world_where_hours_mean_nothing_hardly_an_account_is_told_otherwise() -> None:
+    examples, nothing = world_of_hours(0.0)
+    accounts = examples.known["account_id"].unique(maintain_order=True).to_list()
+    told = [posting_time(nothing, now=NOW, account=account, post=POST).distinguishable for account in accounts]
+    assert len(told) > 80
+    assert np.mean(told) <= 0.1
+
+
 def test_a_gain_that_cannot_be_told_from_none_is_said_so_with_its_interval() -> None:
     found = asked()
     assert not found.distinguishable
@@ -253,12 +270,12 @@ def test_what_cannot_be_answered_is_refused_by_name() -> None:
         asked(now=NOW.replace(tzinfo=None))
 
 
-def test_a_call_takes_a_fraction_of_a_second() -> None:
+def test_a_call_takes_less_than_60_ms_of_one_core() -> None:
     account = busiest()
     asked(account=account)
     spent = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.thread_time()
         asked(account=account)
-        spent.append(time.perf_counter() - started)
+        spent.append(time.thread_time() - started)
     assert min(spent) < 0.06

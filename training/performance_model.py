@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.build import chunks, schema_hash
-from features.columns import Bools, Floats, Posts
+from features.columns import Bools, Floats, Ints, Posts
 from features.errors import BundleError, SchemaError
 from features.fitted import Fitted
 from features.history import History
@@ -123,9 +123,13 @@ class PerformanceModel:
             raise SchemaError(f"this model forecasts {self.platform}; give it no posts of {posts.platform}")
         return posts, populations(posts)
 
-    def inputs(self, posts: Posts, names: list[str], history: History) -> Inputs:
-        """Compute what the model reads of posts of some populations that look back on a history."""
-        return read_inputs(Rows(posts, names, history, self.core.fitted, posts.published_s), self.names)
+    def inputs(self, posts: Posts, names: list[str], history: History, known_until_s: Ints | None = None) -> Inputs:
+        """Compute what the model reads of posts of some populations that look back on a history.
+
+        Outcomes are read that were known when a post was published, or by the time given for it, in seconds.
+        """
+        until_s = posts.published_s if known_until_s is None else known_until_s
+        return read_inputs(Rows(posts, names, history, self.core.fitted, until_s), self.names)
 
     def expected(self, inputs: Inputs) -> Floats:
         """Return the forecast of the primary count in log1p, which may lie below 0."""

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.columns import Floats, Ints
+from features.columns import Floats, Ints, Posts
 from features.countries import local_times, main_zones, offsets_s
 from features.errors import SchemaError
 from features.events import LONG_WINDOW
@@ -34,7 +34,8 @@ from features.history import History
 from features.schema import primary
 from training.audience import EFFECTS, Evidence, Spread, effects_of, evidence_of
 from training.contrasts import moved
-from training.hours import UNMEASURED
+from training.examples import Inputs
+from training.hours import LEAST_CONTRAST, UNMEASURED
 from training.performance_model import PerformanceModel
 
 WEEK_HOURS = 168
@@ -172,22 +173,18 @@ def posting_time(
     targets = list(countries) or [post.get("country") or DEFAULT_COUNTRY]
     start = _next_hour(now)
     local_times(start, targets)  # refuses an unknown country before anything is computed
-    known = model.history if history is None else history
+    hours, known = model.hours or UNMEASURED, model.history if history is None else history
+    now_s, times_s = int(now.timestamp()), int(start.timestamp()) + np.arange(WEEK_HOURS) * _HOUR_S
     draft = {"post_id": "draft", **post, "account_id": account, "published_at": start, "platform": model.platform}
-    frame = pl.DataFrame({name: [value] for name, value in draft.items()})
-    posts, names = model.read(frame)
-    inputs = model.inputs(posts, names, known)
-    times_s = int(start.timestamp()) + np.arange(WEEK_HOURS) * _HOUR_S
-    week = np.zeros(WEEK_HOURS, np.int64)
-    contrast = model.expected(moved(inputs.take(week), model.names, posts.take(week), times_s))
-    past_s, outcome = _matured(known, account, names[0], int(now.timestamp()))
+    posts, names = model.read(pl.DataFrame({name: [value] for name, value in draft.items()}))
+    inputs = model.inputs(posts, names, known, known_until_s=np.array([now_s]))
+    contrast = _contrast(model, posts, inputs, times_s)
+    past_s, outcome = _matured(known, account, names[0], now_s)
     zone = next(iter(_zones_or_none(post.get("country"))), "UTC")
-    hours = model.hours or UNMEASURED
     evidence = _evidence(contrast, times_s, past_s, outcome, zone, hours.audience.luck)
+    effects = effects_of(times_s + offsets_s(zone, times_s))
     is_new = bool(inputs.is_new[0])
-    band = weigh(
-        contrast, effects_of(times_s + offsets_s(zone, times_s)), hours.belief(is_new), hours.audience, evidence
-    )
+    band = weigh(contrast, effects, hours.belief(is_new), hours.audience, evidence)
     best = int(np.lexsort((-contrast, -band.gain))[0])
     return PostingTime(
         start=start,
@@ -196,7 +193,8 @@ def posting_time(
         upper=np.expm1(band.upper),
         best=best,
         outcome=primary(model.platform),
-        measured=model.hours is not None and (hours.slope(is_new) is not None or bool(np.ptp(contrast) == 0)),
+        measured=model.hours is not None
+        and (hours.slope(is_new) is not None or bool(np.ptp(contrast) < LEAST_CONTRAST)),
         account_known=not is_new,
         audience_posts=0 if evidence is None else len(outcome),
         timezone_breakdown=local_times(start + timedelta(hours=best), targets),
@@ -232,6 +230,13 @@ def weigh(
     drawn = np.random.default_rng(_SEED).standard_normal((_DRAWS, root.shape[1])) @ deviation.T
     reach = np.quantile(np.abs(drawn / spread_of_gain).max(axis=1), COVERAGE) * spread_of_gain
     return Band(gain, gain - reach, gain + reach)
+
+
+def _contrast(model: PerformanceModel, posts: Posts, inputs: Inputs, times_s: Ints) -> Floats:
+    """Return the log forecast of a post at some times less their mean."""
+    copies = np.zeros(len(times_s), np.int64)
+    log = model.expected(moved(inputs.take(copies), model.names, posts.take(copies), times_s))
+    return np.asarray(log - log.mean())
 
 
 def _matured(history: History, account: str | None, population: str, now_s: int) -> tuple[Ints, Floats]:
