@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from features.columns import Floats, Posts
 from features.schema import PRIMARY, Platform
+from registry.loading import posts_of_rows
 from serving.versions import Version
 
 
@@ -123,6 +124,13 @@ class Answered:
 def answer(version: Version, posts: Posts, *, together: bool = False) -> Answered:
     """Let a version answer posts; those asked `together` know of one another."""
     return _FAMILIES[version.family](version, posts, together)
+
+
+def warm(version: Version) -> None:
+    """Let a version work out, before it is asked, what it looks up for every post; that can take a second."""
+    if version.family in _FAMILIES:
+        rows = version.loaded.bundle.meta["example"]["rows"]
+        answer(version, Posts.from_frame(posts_of_rows(rows, version.platform)))
 
 
 def _performance(version: Version, posts: Posts, together: bool) -> Answered:

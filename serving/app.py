@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from features.settings import Settings
 from monitoring.log import PredictionLog
+from serving.answers import warm
 from serving.forecaster import Forecaster
 from serving.gate import Gate
 from serving.measures import Measures
@@ -24,6 +25,9 @@ REFUSALS = (400, 401, 404, 408, 413, 421, 422, 429, 500, 503)
 
 COPIES = "serving"
 """Folder of the workspace for copies of what serves."""
+
+MOST_WAITING = 50_000
+"""Predictions that wait in memory while their database is away, some 2 kB each."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +46,9 @@ class Service:
     def open(cls, settings: Settings) -> Service:
         """Open what the settings name; nothing is loaded yet."""
         versions = Versions(
-            settings.production_file, settings.bundles_dir, settings.home / COPIES, settings.service.models
+            settings.production_file, settings.bundles_dir, settings.home / COPIES, settings.service.models, warm
         )
-        log = PredictionLog(settings.predictions_uri)
+        log = PredictionLog(settings.predictions_uri, capacity=MOST_WAITING)
         measures = Measures(lambda: versions.deployed, lambda: log.state)
         forecaster = Forecaster(lambda: versions.deployed, log, measures, settings.service)
         return cls(settings, versions, log, measures, forecaster)

@@ -6,7 +6,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,18 @@ class Versions:
     """
 
     def __init__(
-        self, production_file: Path, bundles_dir: Path, copies_dir: Path, models: tuple[str, ...] | None = None
+        self,
+        production_file: Path,
+        bundles_dir: Path,
+        copies_dir: Path,
+        models: tuple[str, ...] | None = None,
+        warm: Callable[[Version], None] = lambda _: None,
     ) -> None:
         self._production_file = production_file
         self._bundles_dir = bundles_dir
         self._copies_dir = copies_dir
         self._models = models
+        self._warm = warm
         self._refused: dict[str, tuple[float, str]] = {}
         self._refreshing = threading.Lock()
         self.deployed = Deployed()
@@ -157,16 +163,18 @@ class Versions:
             problems[about] = why
             return None
         try:
-            loaded = self._load(production.sha256, about, problems)
-        except ClipcastError as error:
-            why = f"{production.semver} was refused: {error}"
+            version = Version(name, production, self._load(production.sha256, about, problems))
+            self._warm(version)
+        except Exception as error:  # noqa: BLE001  whatever it is, this version cannot serve and others can
+            cause = str(error) if isinstance(error, ClipcastError) else f"{type(error).__name__}: {error}"
+            why = f"{production.semver} was refused: {cause}"
             self._refused[production.sha256] = time.monotonic() + RETRY_S, why
             problems[about] = why
-            _log.warning("%s: %s", about, why)
+            _log.warning("%s: %s", about, why, exc_info=not isinstance(error, ClipcastError))
             return None
         self._refused.pop(production.sha256, None)
         _log.info("%s: %s is ready (%s)", about, production.semver, production.sha256[:12])
-        return Version(name, production, loaded)
+        return version
 
     def _load(self, sha256: str, about: str, problems: dict[str, str]) -> Loaded:
         """Open a bundle from where it was published, or else the copy of it that once served."""

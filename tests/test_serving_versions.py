@@ -107,6 +107,16 @@ def test_a_version_that_does_not_predict_its_own_example_is_refused(place: Place
     assert "does not reproduce its stored example" in deployed.problems[MODEL]
 
 
+def test_a_version_that_breaks_when_it_is_tried_is_refused_and_others_serve(place: Place) -> None:
+    def break_down(_: object) -> None:
+        raise ZeroDivisionError("nobody foresaw this")
+
+    place.promote(place.publish(2.0))
+    deployed = Versions(place.file, place.bundles, place.folder / "serving", None, break_down).refresh()
+    assert serving(deployed) == {}
+    assert deployed.problems[MODEL] == "1.0.0 was refused: ZeroDivisionError: nobody foresaw this"
+
+
 @pytest.mark.parametrize("loss", ["file gone", "file broken", "bundle gone", "bundle damaged"])
 def test_a_restart_without_the_registry_serves_the_last_good_copy_and_says_so(place: Place, loss: str) -> None:
     sha256 = place.publish(2.0)
