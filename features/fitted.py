@@ -43,13 +43,14 @@ class Fitted:
         *,
         anchor_weight: float,
         seed: int,
+        words: WordTopics | None = None,
     ) -> Fitted:
-        """Learn from training rows alone: their outcomes and engagement rates in logs."""
+        """Learn from training rows alone: their outcomes and engagement rates in logs, topics unless given."""
         log_followers = np.log1p(posts.followers)
         return cls(
             prior=Prior.fit(populations, log_followers, outcome, posts.account),
             engagement_prior=Prior.fit(populations, log_followers, engagement, posts.account),
-            words=WordTopics.fit(posts.caption, seed=seed),
+            words=words or WordTopics.fit(posts.caption, seed=seed),
             categories={
                 "media_type": _values(posts.media_type),
                 "form": _values(posts.form),

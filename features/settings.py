@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, quote, urlencode
 
 import yaml
@@ -84,6 +84,13 @@ class TrainingSettings(_Group):
     holdout_share: Share
     min_posts: Count
     min_accounts: Count
+    families: Annotated[tuple[Literal["performance", "virality"], ...], Field(min_length=1)]
+
+
+class ViralitySettings(_Group):
+    """The budget of the virality family, which shares the rest with training."""
+
+    trials: Count
 
 
 class IntervalSettings(_Group):
@@ -172,6 +179,7 @@ class Settings(BaseSettings):
     threads: Count
     outcome: OutcomeSettings
     training: TrainingSettings
+    virality: ViralitySettings
     intervals: IntervalSettings
     gate: GateSettings
     client: ClientSettings

@@ -124,7 +124,7 @@ class Reference:
         scores = np.empty(len(names))
         for code, name in enumerate(keys.names):
             here = codes == code
-            scores[here] = _rank(np.array(self.quantiles[name]), outcome[here])
+            scores[here] = rank(np.array(self.quantiles[name]), outcome[here])
         return scores
 
 
@@ -132,7 +132,7 @@ def _percentiles(values: Floats) -> list[float]:
     return [float(value) for value in np.quantile(values, np.linspace(0, 1, 101))]
 
 
-def _rank(grid: Floats, values: Floats) -> Floats:
+def rank(grid: Floats, values: Floats) -> Floats:
     """Return where values fall on a grid of 101 quantiles, 0 to 100; within ties, the middle of the tie.
 
     Between two quantiles it is the lower one and a share of at most 1, so that rounding cannot turn the order round.

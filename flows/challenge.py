@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,13 +25,12 @@ from registry.loading import Loaded, load
 from registry.promotion import Candidate, settle
 from registry.semver import Change, next_semver
 from registry.tracking import RUN_KEY_TAG, experiment_of
-from training.evaluate import Ladder, Scored
+from training.evaluate import Ladder
 from training.examples import Examples
-from training.held_out import held_out_accounts
-from training.performance_model import PerformanceModel
 from training.recipe import Recipe
-from training.report import Report, coverage_levels, engagement_metrics, report_on
+from training.report import Judgement, Reported
 from training.split import Split
+from training.task import Model
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,8 @@ class Champion:
             return False
 
     @property
-    def model(self) -> PerformanceModel:
-        """The fitted model."""
-        if not isinstance(self.loaded.model, PerformanceModel):
-            raise BundleError(f"{self.row.model} is no performance model; train one: clipcast run weekly")
+    def model(self) -> Any:
+        """The fitted model, of whichever family."""
         return self.loaded.model
 
     @property
@@ -98,9 +96,9 @@ class Trained:
     recipe: Recipe
     trials: int
     split: Split
-    evaluated: PerformanceModel
-    served: PerformanceModel
-    report: Report
+    evaluated: Model
+    served: Model
+    report: Reported
     unseen: Ladder | None
     seconds: float
 
@@ -110,13 +108,13 @@ def train(job: Job, examples: Examples, split: Split, recipe: Recipe, trials: in
     started = datetime.now(UTC)
     job.watcher.say("fitting and judging on the holdout")
     evaluated, served = fit_twice(job, examples, split, recipe)
-    report = judge(job, evaluated, examples, split)
+    report = judge(job, evaluated, examples, split, recipe)
     unseen = _unseen(job, evaluated, recipe, examples, split)
     seconds = (datetime.now(UTC) - started).total_seconds()
     return Trained(recipe, trials, split, evaluated, served, report, unseen, seconds)
 
 
-def fit_twice(job: Job, examples: Examples, split: Split, recipe: Recipe) -> tuple[PerformanceModel, PerformanceModel]:
+def fit_twice(job: Job, examples: Examples, split: Split, recipe: Recipe) -> tuple[Model, Model]:
     """Fit a recipe to the rows before the holdout, which judge it, and to all rows, which serve.
 
     To weights and intervals of the second fit the holdout is one more fold, judged by the first.
@@ -129,18 +127,19 @@ def fit_twice(job: Job, examples: Examples, split: Split, recipe: Recipe) -> tup
     return evaluated, job.task.fit(recipe, examples, every_row(examples), followed)
 
 
-def _unseen(job: Job, evaluated: PerformanceModel, recipe: Recipe, examples: Examples, split: Split) -> Ladder | None:
+def _unseen(job: Job, evaluated: Model, recipe: Recipe, examples: Examples, split: Split) -> Ladder | None:
     try:
         known = examples.known_by(split.train, split.until_s)
-        return held_out_accounts(evaluated, recipe, known, split.train, replicates=job.settings.gate.replicates)
+        return job.task.unseen(evaluated, recipe, known, split.train, replicates=job.settings.gate.replicates)
     except NotEnoughDataError as error:
         job.watcher.say(f"accounts never seen are not measured: {error}")
         return None
 
 
-def judge(job: Job, model: PerformanceModel, examples: Examples, split: Split) -> Report:
-    """Judge a model on the later rows of a split."""
-    return report_on(job.task, model, examples, split, replicates=job.settings.gate.replicates, seed=job.settings.seed)
+def judge(job: Job, model: Any, examples: Examples, split: Split, recipe: Recipe) -> Reported:
+    """Judge a model on the later rows of a split; what came true there is told by the split and the recipe alone."""
+    resampled = {"replicates": job.settings.gate.replicates, "seed": job.settings.seed}
+    return job.task.report(model, examples, split, recipe=recipe, **resampled)
 
 
 def every_row(examples: Examples) -> Ints:
@@ -188,7 +187,7 @@ class Challenge:
         """Names the candidate within its run, so that an interrupted run finds what it wrote."""
         return f"{self.job.key}/{self.trained.recipe.digest}"
 
-    def _pack(self, model: PerformanceModel, rows: Ints, folder: Path) -> Bundle:
+    def _pack(self, model: Model, rows: Ints, folder: Path) -> Bundle:
         outcome = self.job.settings.outcome.model_dump()
         data_hash = self.job.data_hash
         return pack(
@@ -221,17 +220,17 @@ class Challenge:
             uses=uses,
         )
 
-    def _champion_scored(self, champion: Champion) -> Scored:
+    def _champion_scored(self, champion: Champion) -> Judgement:
         """Score the champion: its own bundle in a refresh, in a replace its recipe on the challenger's rows."""
-        job, split = self.job, self.trained.split
+        job, split, recipe = self.job, self.trained.split, self.trained.recipe
         if self.change is Change.REFRESH:
-            return judge(job, champion.model, self.examples, split).model
-        if champion.recipe == self.trained.recipe:
+            return judge(job, champion.model, self.examples, split, recipe).model
+        if champion.recipe == recipe:
             job.watcher.say("the search found no better recipe than the champion's")
             return self.trained.report.model
         job.watcher.say("fitting the champion's recipe to the same rows")
         known = self.examples.known_by(split.train, split.until_s)
-        return judge(job, job.task.fit(champion.recipe, known, split.train), self.examples, split).model
+        return judge(job, job.task.fit(champion.recipe, known, split.train), self.examples, split, recipe).model
 
     def _carry_out(self, decision: Decision, served: Bundle, evaluated: Bundle, artifacts: Path) -> Outcome:
         """Describe and register the candidate, and enter the decision in the ledger with all that follows."""
@@ -247,7 +246,7 @@ class Challenge:
         shutil.copytree(card.parent, artifacts / "card")
         shutil.copytree(evaluated.folder, artifacts / "evaluated")
         run_id = job.tracking.log_run(
-            experiment_of(str(job.platform)),
+            experiment_of(str(job.platform), job.family),
             f"{job.flow} {job.day.isoformat()} {self.trained.recipe.estimator}",
             run_parameters(described),
             metrics,
@@ -279,8 +278,7 @@ class Challenge:
             rows=every_row(self.examples),
             judged=judged,
             report=trained.report,
-            levels=coverage_levels(job.task, trained.evaluated, self.examples, judged),
-            engagement=engagement_metrics(job.task, trained.evaluated, self.examples, judged),
+            told=job.task.told(trained.evaluated, self.examples, judged, trained.report, trained.recipe.coverage),
             decision=decision,
             holdout_uses=decision.evidence.holdout_uses,
             data_hash=job.data_hash,

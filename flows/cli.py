@@ -103,11 +103,12 @@ def predict(
         str, typer.Option(help="What is known of earlier posts: `store` or the `version`'s own.")
     ] = "store",
     source: Annotated[str | None, typer.Option(help="The source that the posts are like.")] = None,
+    family: Annotated[str, typer.Option(help="What is forecast: `performance` or `virality`.")] = "performance",
 ) -> None:
     """Forecast posts with the versions in production."""
     from flows.predicting import predict_file
 
-    predict_file(file, out, history, source, console)
+    predict_file(file, out, history, source, console, family)
 
 
 @app.command()

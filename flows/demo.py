@@ -19,6 +19,7 @@ MARKER = "this-folder-is-made-anew-by-clipcast-demo"
 SMALL = {
     "CLIPCAST_TRAINING__TRIALS": "6",
     "CLIPCAST_TRAINING__FOLDS": "3",
+    "CLIPCAST_VIRALITY__TRIALS": "2",
     "CLIPCAST_GATE__REPLICATES": "500",
 }
 """Budgets of the demonstration, so that it ends in minutes; `params.yaml` holds those of real runs."""
@@ -31,6 +32,7 @@ WEEKS = (LAST_DAY - timedelta(days=7), LAST_DAY)
 def run_demo(folder: Path, console: Console) -> None:
     """Simulate posts, retrain on two dates a week apart, and show what came of it and what to type next."""
     from flows.importing import import_sample
+    from flows.job import name_of
     from flows.running import outcomes_of, print_outcome
 
     started = time.monotonic()
@@ -48,7 +50,7 @@ def run_demo(folder: Path, console: Console) -> None:
             print_outcome(outcome, console)
     _show_ladders(outcomes, console)
     _show_next(time.monotonic() - started, console)
-    failed = [outcome["platform"] for outcome in outcomes if outcome["verdict"] == "failed"]
+    failed = [name_of(outcome) for outcome in outcomes if outcome["verdict"] == "failed"]
     if failed:
         raise ClipcastError(f"the demonstration failed for {', '.join(failed)}; the lines above say why")
 
@@ -66,12 +68,13 @@ def _make_anew(folder: Path) -> None:
 
 
 def _show_ladders(outcomes: list[dict[str, Any]], console: Console) -> None:
+    from flows.job import name_of
     from flows.reporting import show_ladder
 
     console.rule("4. How good it is, on simulated posts")
     for outcome in outcomes:
         if outcome.get("ladder"):
-            show_ladder(outcome["platform"], outcome["ladder"], console)
+            show_ladder(name_of(outcome), outcome["ladder"], console)
 
 
 def _show_next(seconds: float, console: Console) -> None:

@@ -32,8 +32,9 @@ from registry.reconciliation import reconcile
 from registry.runs import Runs, RunStatus, Start
 from registry.tracking import Tracking, model_name
 from training.examples import Examples
-from training.performance import Performance
-from training.performance_model import FAMILY
+from training.performance_model import FAMILY as PERFORMANCE
+from training.task import Task, family
+from training.virality_model import FAMILY as VIRALITY
 
 HEARTBEAT_S = 60.0
 """How often a run says that it is alive, for other machines."""
@@ -64,6 +65,8 @@ class Job:
         ``daily``, ``weekly`` or ``monthly``.
     day
         The logical date: only what was observed by its end exists.
+    family
+        The model family that is trained.
     """
 
     flow: str
@@ -72,16 +75,30 @@ class Job:
     settings: Settings
     watcher: Watcher = field(default_factory=Watcher)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    family: str = PERFORMANCE
+    _built: dict[str, Examples] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def of_family(self, name: str, watcher: Watcher) -> Job:
+        """Return the same platform's part of the run for another family, which reads the rows that this one built."""
+        other = Job(self.flow, self.platform, self.day, self.settings, watcher, family=name)
+        other._built.update(self._built)
+        return other
 
     @property
     def name(self) -> str:
         """The registered name of the platform's model."""
-        return model_name(str(self.platform), FAMILY)
+        return model_name(str(self.platform), self.family)
 
     @property
-    def task(self) -> Performance:
+    def task(self) -> Task[Any]:
         """The model family."""
-        return Performance()
+        return family(self.family)
+
+    @property
+    def trials(self) -> int:
+        """The budget of a search."""
+        own = {PERFORMANCE: self.settings.training.trials, VIRALITY: self.settings.virality.trials}
+        return own[self.family]
 
     @property
     def store(self) -> Store:
@@ -121,10 +138,13 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Names the run: the same flow, platform, date, data and parameters are the same run."""
-        parameters = self.settings.model_dump(mode="json", include={"seed", "outcome", "training", "intervals", "gate"})
+        """Names the run: the same flow, platform, family, date, data and parameters are the same run."""
+        groups, subject = {"seed", "outcome", "training", "intervals", "gate"}, str(self.platform)
+        if self.family != PERFORMANCE:
+            groups, subject = {*groups, self.family}, f"{self.platform}/{self.family}"
+        parameters = self.settings.model_dump(mode="json", include=groups, exclude={"training": {"families"}})
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
-        return f"{self.flow}/{self.platform}/{self.day.isoformat()}/{self.data_hash[:12]}/{digest[:12]}"
+        return f"{self.flow}/{subject}/{self.day.isoformat()}/{self.data_hash[:12]}/{digest[:12]}"
 
     def check_ours(self) -> None:
         """Ask whether the run is still this process's, before anything of it is registered or decided.
@@ -137,12 +157,16 @@ class Job:
         Runs(self.registry.ledger.database).touch_run(self.key)
 
     def examples(self) -> Examples:
-        """Build the platform's rows as they were known at the logical date."""
+        """Build the platform's rows as they were known at the logical date, once for all families."""
+        if self.data_hash in self._built:
+            return self._built[self.data_hash]
         known = known_posts(self.store, self.platform, self.as_of, **self.settings.outcome.model_dump())
         if self.store.manifest().hash != self.data_hash:
             raise StoreError("posts were imported while the run read them; start it again")
         training = self.settings.training
-        return self.task.build(known, min_posts=training.min_posts, min_accounts=training.min_accounts)
+        built = self.task.build(known, min_posts=training.min_posts, min_accounts=training.min_accounts)
+        self._built[self.data_hash] = built
+        return built
 
 
 @dataclass(frozen=True)
@@ -164,6 +188,7 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
     ladder: Mapping[str, Any] | None = None
     card: str | None = None
+    family: str = PERFORMANCE
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads: plain JSON."""
@@ -173,6 +198,16 @@ class Outcome:
     def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
         """Read what `to_dict` wrote."""
         return cls(**data)
+
+
+def named(platform: str, family: str, between: str = " ") -> str:
+    """Name a platform's model among others; that of performance goes by the platform alone."""
+    return str(platform) if family == PERFORMANCE else f"{platform}{between}{family}"
+
+
+def name_of(outcome: Mapping[str, Any]) -> str:
+    """Return the name that an outcome goes by."""
+    return named(outcome["platform"], outcome["family"])
 
 
 def logical_date(given: str | date | None) -> date:
@@ -200,7 +235,7 @@ def once(job: Job, work: Callable[[Job], Outcome]) -> Outcome:
     if run.start is Start.FINISHED and run.result is not None:
         return _as_it_stands(job, Outcome.from_dict(run.result))
     if run.start is Start.BUSY:
-        return Outcome(str(job.platform), "busy", f"another process is at it: {run.owner}")
+        return Outcome(str(job.platform), "busy", f"another process is at it: {run.owner}", family=job.family)
     with _recorded(runs, run.key) as finish:
         with _heard(runs, run.key):
             outcome = _decided(job) or work(job)
@@ -233,6 +268,7 @@ def outcome_of(job: Job, row: Row) -> Outcome:
         metrics=row.metrics,
         ladder=json.loads(ladder.read_text(encoding="utf-8")) if ladder.exists() else None,
         card=str(card) if card.exists() else None,
+        family=job.family,
     )
 
 

@@ -21,7 +21,7 @@ from features.sources import Collected, Inbox
 from features.space import told_when_full
 from features.store import Store
 from features.versioning import dvc_add
-from flows.job import Job, Outcome, logical_date, once
+from flows.job import Job, Outcome, logical_date, name_of, named, once
 from flows.looking_back import look_back
 from flows.progress import is_watched, watcher_of
 from flows.reconciling import put_right
@@ -83,21 +83,42 @@ def look_back_at_predictions() -> None:
         watcher_of("look back").say(f"{model} was right about {each.accuracy:.0%} of {each.posts:,} posts")
 
 
+class PartlyFailedError(ClipcastError):
+    """Some family of a platform failed; what came of every family is told all the same."""
+
+    def __init__(self, outcomes: list[dict[str, Any]]) -> None:
+        self.outcomes = outcomes
+        super().__init__("; ".join(each["reason"] for each in outcomes if each["verdict"] == "failed"))
+
+
 @task(name="platform", task_run_name="{name} {platform}", cache_policy=NO_CACHE, persist_result=False)
-def run_platform(name: str, platform: str, day: str) -> dict[str, Any]:
-    """Do one platform's part of a flow."""
-    job = Job(name, Platform(platform), date.fromisoformat(day), Settings.load(), watcher_of(platform))
+def run_platform(name: str, platform: str, day: str) -> list[dict[str, Any]]:
+    """Do one platform's part of a flow: family by family, and one that fails leaves the next standing."""
+    settings = Settings.load()
+    job: Job | None = None
+    outcomes = []
+    for family in settings.training.families:
+        watcher = watcher_of(named(platform, family))
+        job = (job or Job(name, Platform(platform), date.fromisoformat(day), settings)).of_family(family, watcher)
+        outcomes.append(_run_family(job).to_dict())
+    if any(each["verdict"] == "failed" for each in outcomes):
+        raise PartlyFailedError(outcomes)
+    return outcomes
+
+
+def _run_family(job: Job) -> Outcome:
+    """Do the part of one family, or return why it failed, without secrets: Prefect keeps the words of an error."""
     with told_when_full(*written_to(job.settings)):
         try:
-            outcome = once(job, JOBS[name])
-        except Exception as error:  # noqa: BLE001  raised again, without secrets: Prefect keeps the words of an error
-            log = job.settings.home / "logs" / f"{name}-{platform}-{day}.log"
+            outcome = once(job, JOBS[job.flow])
+        except Exception as error:  # noqa: BLE001  told as what came of this family, and raised after the next
+            log = job.settings.home / "logs" / f"{job.flow}-{named(job.platform, job.family, '-')}-{job.day}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(redact(traceback.format_exc()), encoding="utf-8")
             job.watcher.say(f"failed; the traceback is in {log}")
-            raise ClipcastError(words_of(error)) from None
+            return Outcome(str(job.platform), "failed", words_of(error), family=job.family)
     job.watcher.say(sentence(outcome.to_dict()))
-    return outcome.to_dict()
+    return outcome
 
 
 def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> list[dict[str, Any]]:
@@ -109,10 +130,10 @@ def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> li
     when = logical_date(day).isoformat()
     futures = {platform: run_platform.submit(name, platform, when) for platform in chosen}
     wait(list(futures.values()))
-    outcomes = [_outcome(platform, future) for platform, future in futures.items()]
-    failed = [f"{each['platform']}: {each['reason']}" for each in outcomes if each["verdict"] == "failed"]
+    outcomes = [each for platform, future in futures.items() for each in _outcomes(platform, future)]
+    failed = [f"{name_of(each)}: {each['reason']}" for each in outcomes if each["verdict"] == "failed"]
     if failed and not is_watched():  # nobody reads what a scheduled flow answers, only its state
-        raise ClipcastError(f"{len(failed)} of {len(outcomes)} platforms failed: {'; '.join(failed)}")
+        raise ClipcastError(f"{len(failed)} of {len(outcomes)} models failed: {'; '.join(failed)}")
     return outcomes
 
 
@@ -126,12 +147,14 @@ def _put_right() -> None:
             logging.getLogger("clipcast").warning(line)
 
 
-def _outcome(platform: str, future: Any) -> dict[str, Any]:
+def _outcomes(platform: str, future: Any) -> list[dict[str, Any]]:
     """Return what a platform's task answered, or why it failed; one failure must not hide the other answers."""
     answer = future.result(raise_on_failure=False)
+    if isinstance(answer, PartlyFailedError):
+        return answer.outcomes
     if isinstance(answer, BaseException):
-        return Outcome(platform, "failed", words_of(answer)).to_dict()
-    found: dict[str, Any] = answer
+        return [Outcome(platform, "failed", words_of(answer)).to_dict()]
+    found: list[dict[str, Any]] = answer
     return found
 
 

@@ -28,12 +28,14 @@ from registry.production import Production, read_production
 from registry.tracking import model_name
 from training.parallel import in_order
 from training.performance_model import FAMILY
-from training.task import load_model
+from training.task import FAMILIES, load_model
 
 HISTORIES = ("store", "version")
 
 
-def predict_file(file: Path, out: Path, history: str, source: str | None, console: Console) -> None:
+def predict_file(
+    file: Path, out: Path, history: str, source: str | None, console: Console, family: str = FAMILY
+) -> None:
     """Forecast the posts of a file and write one row for each, in the order of the file.
 
     Parameters
@@ -42,7 +44,11 @@ def predict_file(file: Path, out: Path, history: str, source: str | None, consol
         ``store``: all that the store knows by now; ``version``: the snapshot that each version carries.
     source
         The source that the posts are like; a version that was not trained on it reads them as its default's.
+    family
+        What is forecast: ``performance`` or ``virality``.
     """
+    if family not in FAMILIES:
+        raise SettingsError(f"--family {family}: choose {' or '.join(FAMILIES)}")
     if history not in HISTORIES:
         raise SettingsError(f"--history {history}: choose {' or '.join(HISTORIES)}")
     if out.suffix not in (".csv", ".parquet"):
@@ -54,7 +60,7 @@ def predict_file(file: Path, out: Path, history: str, source: str | None, consol
         rejects = settings.home / "rejects" / rejects_name("predict", file)
         console.print(set_aside(reading.rejected, reading.write_rejects(rejects)))
     parts = [
-        _forecast(settings, Platform(group["platform"][0]), group, history)
+        _forecast(settings, Platform(group["platform"][0]), group, history, family)
         for group in posts.partition_by("platform", maintain_order=True)
     ]
     answer = pl.concat(parts).sort("row").drop("row")
@@ -62,8 +68,8 @@ def predict_file(file: Path, out: Path, history: str, source: str | None, consol
     console.print(f"{answer.height:,} forecasts written to {out}")
 
 
-def _forecast(settings: Settings, platform: Platform, posts: pl.DataFrame, history: str) -> pl.DataFrame:
-    name = model_name(str(platform), FAMILY)
+def _forecast(settings: Settings, platform: Platform, posts: pl.DataFrame, history: str, family: str) -> pl.DataFrame:
+    name = model_name(str(platform), family)
     production = champion(settings, name)
     bundle = open_bundle(settings.bundles_dir / production.sha256, production.sha256)
     # A model's libraries take as long to import as the store takes to read, which needs no Python.

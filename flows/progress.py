@@ -34,7 +34,7 @@ class Board:
         if done == budget or now - self._last_trial.get(subject, 0.0) >= 2.0:
             self._last_trial[subject] = now
             bar = "━" * round(20 * done / budget)
-            counted = f" trial {done} of {budget}, best MAE of log {best:.3f}"
+            counted = f" trial {done} of {budget}, lowest error {best:.4f}"
             self.say(subject, Text.assemble((f"{bar:<20}", "green"), counted))
 
     def watcher(self, subject: str) -> Watcher:

@@ -19,21 +19,19 @@ def refresh(job: Job) -> Outcome:
     """Refit the champion's recipe from scratch, and judge both on the newest posts that neither has seen."""
     champion = champion_of(job)
     if champion is None:
-        return Outcome(
-            str(job.platform), "idle", f"{job.name} has no champion to refit; train one: clipcast run weekly"
-        )
+        return _idle(job, f"{job.name} has no champion to refit; train one: clipcast run weekly")
     job.watcher.say("building rows")
     examples = job.examples()
     split = newest_half(examples, _unseen(examples, champion), job.settings.outcome.maturity_days)
     if split is None:
-        return Outcome(
-            str(job.platform),
-            "idle",
-            f"no mature post is newer than {champion.bundle.meta['trained_through']}",
-        )
+        return _idle(job, f"no mature post is newer than {champion.bundle.meta['trained_through']}")
     recipe = replace(champion.recipe, threads=job.settings.threads)
     trained = train(job, examples, split, recipe, 0)
     return Challenge(job, examples, trained, champion, Change.REFRESH).settle()
+
+
+def _idle(job: Job, reason: str) -> Outcome:
+    return Outcome(str(job.platform), "idle", reason, family=job.family)
 
 
 def newest_half(examples: Examples, unseen: Ints, embargo_days: float) -> Split | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,16 @@ from registry.gate import GateRules
 from registry.ledger import Row
 from registry.places import Registry
 from training.drawing import PLATFORM_NAMES
-from training.ladder import BY_SOURCE, markdown_table
+from training.ladder import BY_SOURCE, DIGITS, markdown_table
 
 BEGIN, END = "<!-- versions in production: begin -->", "<!-- versions in production: end -->"
+
+
+SHOWN = {
+    "performance": {"r2": "R²", "mae_log": "MAE of log", "accuracy": "accuracy"},
+    "virality": {"brier": "Brier score", "anchor_brier": "of the account", "auc": "AUC", "base_rate": "base rate"},
+}
+"""The metrics by which each family is shown, with their words."""
 
 
 def statuses() -> list[dict[str, Any]]:
@@ -50,36 +58,30 @@ def show_status(found: list[dict[str, Any]], console: Console) -> None:
     if not found:
         console.print("nothing is in production yet; import posts and train: clipcast import FILE, clipcast run weekly")
         return
+    for family, shown in SHOWN.items():
+        if of_family := [each for each in found if _family(each) == family]:
+            console.print(_status_table(of_family, shown))
+    for each in found:
+        if each["problem"]:
+            console.print(Text.assemble((f"{each['model']} cannot serve", "red"), f": {each['problem']}"))
+
+
+def _status_table(found: list[dict[str, Any]], shown: Mapping[str, str]) -> Table:
+    """Lay out versions of one family, with the metrics that it is known by."""
     table = Table(box=SIMPLE_HEAD)
-    for name in (
-        "model",
-        "version",
-        "since (UTC)",
-        "age",
-        "R²",
-        "MAE of log",
-        "accuracy",
-        "data",
-        "data hash",
-    ):
+    for name in ("model", "version", "since (UTC)", "age", *shown.values(), "data", "data hash"):
         table.add_column(name)
     for each in found:
-        metrics = each["metrics"]
         table.add_row(
             each["model"],
             f"{each['semver']} (v{each['version']})",
             each["since"][:16].replace("T", " "),
             f"{each['age_days']:.1f} d",
-            _number(metrics, "r2"),
-            _number(metrics, "mae_log"),
-            _number(metrics, "accuracy"),
+            *(_number(each["metrics"], name) for name in shown),
             each["data"],
             (each["data_hash"] or "unknown")[:12],
         )
-    console.print(table)
-    for each in found:
-        if each["problem"]:
-            console.print(Text.assemble((f"{each['model']} cannot serve", "red"), f": {each['problem']}"))
+    return table
 
 
 def ledger_rows(model: str | None) -> list[dict[str, Any]]:
@@ -148,7 +150,7 @@ def _backtest(job: Any, console: Console, quiet: bool) -> dict[str, Any]:
     split = sealed(job, examples)
     uses = job.registry.ledger.count_holdout_use(job.name, holdout_hash(examples, split.judge), job.key)
     known = examples.known_by(split.train, split.until_s)
-    report = judge(job, job.task.fit(recipe, known, split.train), examples, split)
+    report = judge(job, job.task.fit(recipe, known, split.train), examples, split, recipe)
     if not quiet:
         whose = f"the recipe in production ({champion.row.semver})" if champion else "the default recipe"
         sources = ", ".join(sorted(set(examples.sources)))
@@ -160,14 +162,14 @@ def _backtest(job: Any, console: Console, quiet: bool) -> dict[str, Any]:
 
 def show_ladder(name: str, ladder: dict[str, Any], console: Console) -> None:
     """Print a ladder kept as JSON: a rung a column, a metric a row."""
-    from training.ladder import METRICS
+    from training.ladder import WORDS
 
     table = Table(title=f"{name}: {ladder['posts']:,} posts of {ladder['accounts']:,} accounts", box=SIMPLE_HEAD)
     table.add_column("metric")
     for rung in ladder["rungs"]:
         table.add_column(rung["rung"], justify="right")
-    for metric, (words, _) in METRICS.items():
-        table.add_row(words, *(_with_ends(rung, metric) for rung in ladder["rungs"]))
+    for metric in (name for name in WORDS if name in ladder["rungs"][0]):
+        table.add_row(WORDS[metric][0], *(_with_ends(rung, metric) for rung in ladder["rungs"]))
     console.print(table)
 
 
@@ -183,11 +185,16 @@ def write_table(file: Path) -> str:
 
 
 def versions_table() -> str:
-    """Return the versions in production as a markdown table, with the data they speak of."""
-    rows = [row for each in statuses() for row in _table_rows(each)]
-    speaks_of = "\n".join(f"- {_speaks_of(each)}" for each in statuses())
+    """Return the performance versions in production as a markdown table, with the data they speak of."""
+    found = [each for each in statuses() if _family(each) == "performance"]
+    rows = [row for each in found for row in _table_rows(each)]
+    speaks_of = "\n".join(f"- {_speaks_of(each)}" for each in found)
     table = markdown_table(["Platform", "Accuracy", "MAE", "R²", "Last updated"], rows)
     return f"{table.rstrip()}\n\nMeasured on posts that the judged fit had not seen:\n\n{speaks_of}"
+
+
+def _family(status: dict[str, Any]) -> str:
+    return str(status["model"].split("-")[2])
 
 
 def _table_rows(status: dict[str, Any]) -> list[list[str]]:
@@ -225,9 +232,11 @@ def _with_ends(rung: dict[str, Any], metric: str) -> str:
     value, low, high = (rung.get(name) for name in (metric, f"{metric}_low", f"{metric}_high"))
     if value is None:
         return "unknown"
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
+    digits = DIGITS.get(metric, 3)
+    ends = "" if low is None or high is None else f" ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{value:.{digits}f}{ends}"
 
 
 def _number(metrics: dict[str, Any], name: str) -> str:
     value = metrics.get(name)
-    return "unknown" if value is None else f"{value:.3f}"
+    return "unknown" if value is None else f"{value:.{DIGITS.get(name, 3)}f}"

@@ -18,7 +18,7 @@ def retrain(job: Job) -> Outcome:
     examples = job.examples()
     split = sealed(job, examples)
     champion = champion_of(job)
-    tuned = search(job, examples, split, champion, "lightgbm", job.settings.training.trials)
+    tuned = search(job, examples, split, champion, job.task.estimator, job.trials)
     trained = train(job, examples, split, tuned.recipe, len(tuned.trials))
     return Challenge(job, examples, trained, champion, change_of(job, examples, champion)).settle()
 
@@ -46,6 +46,7 @@ def search(job: Job, examples: Examples, split: Split, champion: Champion | None
         study_name=f"{job.key}/{estimator}",
         previous=previous,
         progress=job.watcher.advance,
+        prepare=job.task.prepare,
     )
 
 

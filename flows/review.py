@@ -10,8 +10,6 @@ from flows.retrain import change_of, sealed, search
 from training.ladder import markdown_table
 from training.tune import Tuned
 
-COMPARED = ("lightgbm", "xgboost", "linear")
-
 
 def review(job: Job) -> Outcome:
     """Search every estimator within a share of the budget, write the comparison down, and challenge with the best."""
@@ -19,11 +17,12 @@ def review(job: Job) -> Outcome:
     examples = job.examples()
     split = sealed(job, examples)
     champion = champion_of(job)
-    trials = max(1, job.settings.training.trials // len(COMPARED))
-    found = {name: search(job, examples, split, champion, name, trials) for name in COMPARED}
+    compared = job.task.compared
+    trials = max(1, job.trials // len(compared))
+    found = {name: search(job, examples, split, champion, name, trials) for name in compared}
     winner = min(found.values(), key=lambda tuned: tuned.score)
     path = write_review(job, found, winner)
-    job.watcher.say(f"compared {', '.join(COMPARED)}: {winner.recipe.estimator} errs least; written to {path}")
+    job.watcher.say(f"compared {', '.join(compared)}: {winner.recipe.estimator} errs least; written to {path}")
     trained = train(job, examples, split, winner.recipe, len(winner.trials))
     return Challenge(job, examples, trained, champion, change_of(job, examples, champion)).settle()
 
@@ -37,8 +36,8 @@ def write_review(job: Job, found: dict[str, Tuned], winner: Tuned) -> Path:
     text = (
         f"# Architecture review: {job.name}, {job.day.isoformat()}\n\n"
         f"Data {job.data_hash[:12]}. Every estimator was searched on the same forward-chaining folds before the "
-        f"holdout, and is listed with its best mean absolute error of log there.\n\n"
-        + markdown_table(["Estimator", "MAE of log", "Trials", "Parameters"], rows)
+        f"holdout, and is listed with its best {job.task.error} there.\n\n"
+        + markdown_table(["Estimator", job.task.error, "Trials", "Parameters"], rows)
         + f"\n\n{winner.recipe.estimator} enters the gate.\n"
     )
     path = job.settings.home / "reviews" / f"{job.name}-{job.day.isoformat()}.md"

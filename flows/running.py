@@ -15,7 +15,7 @@ from features.errors import ClipcastError
 from features.settings import Settings
 from features.space import told_when_full
 from features.store import Store
-from flows.job import logical_date
+from flows.job import logical_date, name_of
 from flows.server import own_server
 
 WORDS = {
@@ -66,7 +66,7 @@ def written_to(settings: Settings) -> tuple[Path, Path, Path]:
 
 
 def run_flow(name: str, platforms: list[str] | None, day: date | None, console: Console) -> int:
-    """Run a flow and print what came of each platform; return 0, or 1 if any failed."""
+    """Run a flow and print what came of each model; return 0, or 1 if any failed."""
     settings = Settings.load()
     day = logical_date(day)
     if name != "daily" and not Store(settings.data).platforms():
@@ -75,14 +75,14 @@ def run_flow(name: str, platforms: list[str] | None, day: date | None, console: 
     console.print()
     for outcome in outcomes:
         print_outcome(outcome, console)
-    failed = [outcome["platform"] for outcome in outcomes if outcome["verdict"] == "failed"]
+    failed = [name_of(outcome) for outcome in outcomes if outcome["verdict"] == "failed"]
     if failed:
         console.print(Text.assemble((f"{', '.join(failed)} failed", "red"), "; the others stand"))
     return 1 if failed else 0
 
 
 def outcomes_of(name: str, platforms: list[str] | None, day: date | None, console: Console) -> list[dict[str, Any]]:
-    """Run a flow through Prefect while a person watches, and return what came of each platform."""
+    """Run a flow through Prefect while a person watches, and return what came of each model."""
     settings = Settings.load()
     quiet_engines(settings)
     from flows.progress import watching
@@ -100,9 +100,9 @@ def outcomes_of(name: str, platforms: list[str] | None, day: date | None, consol
 
 
 def print_outcome(outcome: dict[str, Any], console: Console) -> None:
-    """Print one platform's lines of the summary."""
+    """Print one model's lines of the summary."""
     version = f" {outcome['semver']}" if outcome.get("semver") else ""
-    console.print(Text.assemble((outcome["platform"], "bold"), f"{version}: ", sentence(outcome)))
+    console.print(Text.assemble((name_of(outcome), "bold"), f"{version}: ", sentence(outcome)))
     if outcome.get("card"):
         console.print(f"  card: {outcome['card']}")
 

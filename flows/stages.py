@@ -1,7 +1,7 @@
 """The stages of `dvc.yaml`: the reproducible, offline form of the weekly flow, on all posts of the store.
 
 They call what the flows call, but keep everything in `artifacts/` and touch neither registry nor ledger: the gate
-decides here as it would about a first version, against the account anchor.
+decides here as it would about a first version, against the account anchor. They speak of performance alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from features.known import known_posts
 from features.schema import Platform
 from features.settings import Settings
 from features.store import Store
-from flows.challenge import every_row, fit_twice, judge
+from flows.challenge import every_row, fit_twice
 from flows.job import Job, Watcher
 from flows.retrain import sealed, starting_recipe
 from registry.bundle import open_bundle
@@ -32,7 +32,9 @@ from registry.candidate import evidence_of_first, pack
 from registry.decision import decide
 from registry.loading import load
 from training.examples import Examples, build_examples
+from training.performance import Performance
 from training.performance_model import PerformanceModel
+from training.report import Report, report_on
 from training.tune import tune
 
 ARTIFACTS = Path("artifacts")
@@ -113,7 +115,7 @@ def train(stage: Stage) -> dict[str, Any]:
 def evaluate(stage: Stage) -> dict[str, Any]:
     """Judge the evaluated fit on the holdout, and write what DVC plots."""
     job, examples = stage.job, stage.examples()
-    report = judge(job, _model(stage.folder("evaluated")), examples, sealed(job, examples))
+    report = _judged(stage, examples)
     _write_rows(ARTIFACTS / "plots" / f"ladder-{job.platform}.csv", report.ladder.table())
     scored = report.model
     pairs = [
@@ -127,7 +129,7 @@ def evaluate(stage: Stage) -> dict[str, Any]:
 def gate(stage: Stage) -> dict[str, Any]:
     """Decide about the served fit as about a first version."""
     job, examples = stage.job, stage.examples()
-    report = judge(job, _model(stage.folder("evaluated")), examples, sealed(job, examples))
+    report = _judged(stage, examples)
     decision = decide(evidence_of_first(open_bundle(stage.folder("served")), report, 1), job.rules.gate)
     job.watcher.say(decision.reason)
     return {"promote": decision.promote, "reason": decision.reason}
@@ -139,6 +141,12 @@ STAGES: dict[str, Callable[[Stage], dict[str, Any]]] = {
     "evaluate": evaluate,
     "gate": gate,
 }
+
+
+def _judged(stage: Stage, examples: Examples) -> Report:
+    job, model = stage.job, _model(stage.folder("evaluated"))
+    resampled = {"replicates": job.settings.gate.replicates, "seed": job.settings.seed}
+    return report_on(Performance(), model, examples, sealed(job, examples), **resampled)
 
 
 def _printing(platform: Platform, console: Console) -> Watcher:

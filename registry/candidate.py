@@ -17,7 +17,6 @@ from registry.bundle import Bundle, open_bundle, write_bundle
 from registry.gate import Comparison, Evidence, GateRules, SliceGain
 from registry.loading import Loaded, load, make_example
 from training import report
-from training.evaluate import Scored
 from training.examples import Examples
 from training.recipe import Recipe
 from training.task import Model
@@ -74,7 +73,7 @@ def holdout_hash(examples: Examples, rows: Ints) -> str:
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
-def evidence_of_first(candidate: Bundle, judged: report.Report, uses: int) -> Evidence:
+def evidence_of_first(candidate: Bundle, judged: report.Reported, uses: int) -> Evidence:
     """Gather what decides about a first version: the account anchor, and whether it loads."""
     return _evidence(Comparison.FIRST, candidate, judged.model, uses, anchor_gain=judged.anchor_gain)
 
@@ -82,9 +81,9 @@ def evidence_of_first(candidate: Bundle, judged: report.Report, uses: int) -> Ev
 def evidence_against(
     comparison: Comparison,
     champion: Loaded,
-    champion_scored: Scored,
+    champion_scored: report.Judgement,
     candidate: Bundle,
-    candidate_scored: Scored,
+    candidate_scored: report.Judgement,
     examples: Examples,
     rows: Ints,
     rules: Rules,
@@ -120,12 +119,13 @@ def load_columns(examples: Examples) -> list[str]:
     return [name for name in (*POST, "source", "followers") if name in examples.known.columns]
 
 
-def _evidence(comparison: Comparison, candidate: Bundle, scored: Scored, uses: int, **measured: Any) -> Evidence:
-    nominal = float(candidate.meta["recipe"]["coverage"])
-    covered, error = report.coverage(scored)
+def _evidence(
+    comparison: Comparison, candidate: Bundle, scored: report.Judgement, uses: int, **measured: Any
+) -> Evidence:
+    promise = scored.promise(float(candidate.meta["recipe"]["coverage"]))
     accounts = len(np.unique(scored.account))
     # Few accounts can agree by chance; the error is never taken below that of as many independent posts.
-    least = float(np.sqrt(nominal * (1 - nominal) / accounts))
+    least = float(np.sqrt(promise.promised * (1 - promise.promised) / accounts))
     loads = checks.loads(candidate)
     return Evidence(
         comparison,
@@ -133,8 +133,9 @@ def _evidence(comparison: Comparison, candidate: Bundle, scored: Scored, uses: i
         accounts=accounts,
         loads=loads.passed,
         loads_detail=loads.detail,
-        coverage=covered,
-        coverage_error=max(error if np.isfinite(error) else 0.0, least),
+        coverage=promise.kept,
+        coverage_error=max(promise.error if np.isfinite(promise.error) else 0.0, least),
+        promised=None if promise.check == "intervals" else promise.promised,
         holdout_uses=uses,
         **measured,
     )

@@ -61,7 +61,7 @@ def decide(evidence: Evidence, rules: GateRules) -> Decision:
       has not passed. A holdout too small to judge (for a refresh, one without a single post) is insufficient
       evidence, and changes nothing at all.
     - *first*: there is no champion to lose, so two things alone stop it: it does not load, or it is worse
-      than the account anchor by more than the slack, and then the anchor ships. Its intervals are reported
+      than the account anchor by more than the slack, and then the anchor ships. Its promise (check 3) is reported
       without blocking, since otherwise there would be no forecast at all; slices and latency have nothing to
       be compared with.
 
@@ -88,7 +88,7 @@ def decide(evidence: Evidence, rules: GateRules) -> Decision:
     checks = (
         gate.check_gain(evidence, rules),
         gate.check_slices(evidence, rules),
-        gate.check_intervals(evidence, rules),
+        gate.check_promise(evidence, rules),
         gate.check_latency(evidence, rules),
         gate.check_loads(evidence),
     )
@@ -103,12 +103,12 @@ def decide(evidence: Evidence, rules: GateRules) -> Decision:
 
 
 def _decide_first(evidence: Evidence, rules: GateRules) -> Decision:
-    anchor, intervals = gate.check_anchor(evidence, rules), gate.check_intervals(evidence, rules)
+    anchor, promise = gate.check_anchor(evidence, rules), gate.check_promise(evidence, rules)
     loads = gate.check_loads(evidence)
     checks = (
         anchor,
         Check("slices", None, "no champion to compare slices with"),
-        intervals,
+        promise,
         Check("latency", None, "no champion to compare latency with"),
         loads,
     )
@@ -117,7 +117,7 @@ def _decide_first(evidence: Evidence, rules: GateRules) -> Decision:
     if not anchor.passed:
         reason = f"refused, and the account anchor ships: {anchor.detail}"
         return Decision(Verdict.REFUSED, reason, checks, evidence, rules, ship_anchor=True)
-    note = "" if intervals.passed else f"; note that {intervals.detail}"
+    note = "" if promise.passed else f"; note that {promise.detail}"
     return Decision(Verdict.PROMOTED, f"promoted as the first: {anchor.detail}{note}", checks, evidence, rules)
 
 

@@ -16,40 +16,27 @@ import polars as pl
 
 from features.catalogue import CATALOGUE
 from features.columns import Ints
-from features.schema import ENGAGEMENT, IMPORT, PRIMARY, Platform
+from features.schema import IMPORT, PRIMARY, Platform
 from features.simulate import SOURCE as SIMULATED
 from registry.decision import Decision
-from training.card import Card, render_card
+from training.drawing import Heading
 from training.evaluate import MODEL, Ladder
 from training.examples import Examples, inputs_of
 from training.facts import (
+    Card,
     CheckFacts,
     DataFacts,
     FeatureFacts,
     HoldoutFacts,
-    OutputFacts,
     SourceFacts,
     TrainingFacts,
 )
-from training.hours import in_words
-from training.performance_model import PerformanceModel
-from training.plots import Evidence as Pictured
-from training.plots import Heading, write_pictures
 from training.recipe import Recipe
-from training.report import Report
+from training.report import Reported
+from training.task import Model
+from training.telling import Told
 
 CARD, LADDER = "card.md", "ladder.json"
-
-INTERVAL_METHOD = (
-    "Normalised split-conformal prediction: errors on later, unseen posts of forward-chaining folds, each post once "
-    "with the history of its day and once with that of the last training day, divided by their expected size, later "
-    "folds counting for more, the holdout as the last of them; accounts without known outcomes apart, for whom "
-    "accounts held out in turn count too."
-)
-IMPORTANCE_METHOD = (
-    "Share of the experts' total gain (of absolute weights for lines), each weighed by its part in the blend; the line "
-    "on the letters of captions, which reads none of the columns, is left out."
-)
 
 
 @dataclass(frozen=True)
@@ -62,26 +49,25 @@ class Described:
         Rows that the served fit learned from.
     judged
         Rows of the holdout.
-    levels
-        Nominal coverage to observed coverage and its standard error.
+    told
+        What only the model's family can say.
     """
 
     name: str
     semver: str
     recipe: Recipe
-    model: PerformanceModel
+    model: Model
     examples: Examples
     rows: Ints
     judged: Ints
-    report: Report
-    levels: Mapping[float, tuple[float, float]]
+    report: Reported
+    told: Told
     decision: Decision
     holdout_uses: int
     data_hash: str
     trials: int
     maturity_days: float
     horizon_days: float
-    engagement: Mapping[str, float]
     unseen: Ladder | None
 
     @property
@@ -100,10 +86,11 @@ def write_description(described: Described, folder: Path) -> Path:
     import json
 
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = write_pictures(folder, _pictured(described))
+    groups = {name: _group(name) for name in described.model.names}
+    pictures = described.told.draw(folder, _heading(described), described.model.importance(), groups)
     card = card_of(described, {name: path.name for name, path in pictures.items()})
     path = folder / CARD
-    path.write_text(render_card(card), encoding="utf-8")
+    path.write_text(described.told.render(card), encoding="utf-8")
     (folder / LADDER).write_text(json.dumps(described.report.ladder.to_dict(), indent=1), encoding="utf-8")
     (folder / "decision.json").write_text(json.dumps(described.decision.to_dict(), indent=1), encoding="utf-8")
     return path
@@ -111,12 +98,7 @@ def write_description(described: Described, folder: Path) -> Path:
 
 def measured(described: Described) -> dict[str, float]:
     """Return every metric of a version under the same names for all: holdout, folds, accounts never seen."""
-    folds = described.model.folds
-    found = {**described.report.metrics(), **described.engagement}
-    if folds:
-        posts = [fold.judged for fold in folds]
-        found["folds_mae_log"] = float(np.average([fold.mae for fold in folds], weights=posts))
-        found["folds_anchor_mae_log"] = float(np.average([fold.anchor_mae for fold in folds], weights=posts))
+    found = {**described.report.metrics(), **described.told.metrics, **described.model.fold_metrics()}
     if described.unseen is not None:
         found |= {f"unseen_accounts_{name}": value for name, value in described.unseen.metrics(MODEL).items()}
     return found
@@ -208,41 +190,28 @@ def card_of(described: Described, pictures: Mapping[str, str]) -> Card:
         ),
         ladder=described.report.ladder,
         nominal_coverage=recipe.coverage,
-        interval_method=INTERVAL_METHOD,
-        outputs=_outputs(described, platform),
+        interval_method=described.told.interval_method,
+        outputs=described.told.outputs,
         features=_feature_facts(described),
-        importance=importance(described.model),
-        importance_method=IMPORTANCE_METHOD,
+        importance=described.model.importance(),
+        importance_method=described.told.importance_method,
         decision=described.decision.reason,
         checks=tuple(CheckFacts(check.name, check.passed, check.detail) for check in described.decision.checks),
         pictures=pictures,
-        gaps=(in_words(described.model.hours),),
+        gaps=described.model.gaps,
+        virality=described.told.virality,
     )
 
 
-def importance(model: PerformanceModel) -> dict[str, float]:
-    """Return each feature's share of what the experts explain, weighed as in the model."""
-    shares = model.core.experts.importance(model.calibration.blend.mean)
-    return {name: float(share) for name, share in zip(model.names, shares, strict=True)}
-
-
-def _pictured(described: Described) -> Pictured:
+def _heading(described: Described) -> Heading:
     platform = Platform(described.model.platform)
-    return Pictured(
-        heading=Heading(
-            model=described.name,
-            platform=str(platform),
-            version=described.semver,
-            source=", ".join(described.sources),
-            outcome=PRIMARY[platform],
-            simulated=described.simulated,
-        ),
-        ladder=described.report.ladder,
-        scored=described.report.model,
-        nominal_coverage=described.recipe.coverage,
-        levels=described.levels,
-        importance=importance(described.model),
-        groups={name: _group(name) for name in described.model.names},
+    return Heading(
+        model=described.name,
+        platform=str(platform),
+        version=described.semver,
+        source=", ".join(described.sources),
+        outcome=PRIMARY[platform],
+        simulated=described.simulated,
     )
 
 
@@ -277,26 +246,8 @@ def _source_facts(name: str, known: pl.DataFrame) -> SourceFacts:
     )
 
 
-def _outputs(described: Described, platform: Platform) -> tuple[OutputFacts, ...]:
-    rung = described.report.ladder.rungs["model"]
-    rate = ENGAGEMENT[platform]
-    error = described.engagement.get("engagement_mae_log")
-    error_of_rate = "unknown" if error is None else f"MAE of log {error:.3f}"
-    return (
-        OutputFacts("prediction", PRIMARY[platform], f"MAE of log {rung['mae_log'].value:.3f}"),
-        OutputFacts("engagement_rate", f"{', '.join(rate.parts)} over {rate.base}", error_of_rate),
-        OutputFacts(
-            "score",
-            f"percentile of the {PRIMARY[platform]} among the population's recent posts, 0 to 100",
-            f"MAE {rung['mae_score'].value:.1f}",
-        ),
-    )
-
-
 def _feature_facts(described: Described) -> tuple[FeatureFacts, ...]:
-    matrix = inputs_of(
-        described.examples, described.rows, described.model.core.fitted, names=described.model.names
-    ).matrix
+    matrix = inputs_of(described.examples, described.rows, described.model.fitted, names=described.model.names).matrix
     missing = np.isnan(matrix).mean(axis=0)
     return tuple(
         FeatureFacts(name, _group(name), CATALOGUE[name].meaning if name in CATALOGUE else "Measured.", float(share))

@@ -34,9 +34,11 @@ class SliceGain:
 class Evidence:
     """Everything that a decision may look at; `None` means that it was not, or could not be, measured.
 
-    Gains are shares of the mean absolute error of the log that the challenger removes: of the champion's
-    error in `gain` and `slices`, of the account anchor's in `anchor_gain`. `coverage_error` is the clustered
-    standard error of `coverage`. `latency_ratio` is the challenger's median over the champion's.
+    Gains are shares of the mean error that the challenger removes (of the log, or of a probability, squared): of the
+    champion's error in `gain` and `slices`, of the account anchor's in `anchor_gain`. `coverage` is the share of
+    outcomes that kept what forecasts promise of them, `coverage_error` its clustered standard error, and `promised` the
+    share promised where forecasts are probabilities: their mean. Without it they are intervals, which promise the
+    coverage of the rules. `latency_ratio` is the challenger's median over the champion's.
     """
 
     comparison: Comparison
@@ -48,6 +50,7 @@ class Evidence:
     slices: tuple[SliceGain, ...] = ()
     coverage: float | None = None
     coverage_error: float | None = None
+    promised: float | None = None
     latency_ratio: float | None = None
     holdout_uses: int = 0
     loads_detail: str = ""
@@ -138,17 +141,21 @@ def check_slices(evidence: Evidence, rules: GateRules) -> Check:
     return Check("slices", True, f"{len(judged)} slices are large enough to judge, none has {limit}")
 
 
-def check_intervals(evidence: Evidence, rules: GateRules) -> Check:
-    """Check 3: the intervals cover what they promise, within the slack or two standard errors."""
-    coverage, error = evidence.coverage, evidence.coverage_error
-    if coverage is None or not math.isfinite(coverage):
-        return Check("intervals", None, "the coverage of the intervals was not measured")
+def check_promise(evidence: Evidence, rules: GateRules) -> Check:
+    """Check 3: intervals cover what they promise, or probabilities come true, within the slack or two errors."""
+    kept, error = evidence.coverage, evidence.coverage_error
+    intervals = evidence.promised is None
+    name, what = ("intervals", "coverage of the intervals") if intervals else ("calibration", "calibration")
+    if kept is None or not math.isfinite(kept):
+        return Check(name, None, f"the {what} was not measured")
+    promised = rules.coverage if evidence.promised is None else evidence.promised
     two_errors = 2 * error if error is not None and math.isfinite(error) else 0.0
     allowed = max(rules.coverage_slack, two_errors)
-    off = abs(coverage - rules.coverage)
+    off = abs(kept - promised)
     passed = off <= allowed or math.isclose(off, allowed)
-    found = f"{'within' if passed else 'outside of'} {percent(rules.coverage)} ± {percent(allowed)}"
-    return Check("intervals", passed, f"intervals cover {percent(coverage)}, {found}")
+    said = f"intervals cover {percent(kept)}" if intervals else f"{percent(kept)} of the posts came true"
+    found = f"{'within' if passed else 'outside of'} {percent(promised)} ± {percent(allowed)}"
+    return Check(name, passed, f"{said}, {found}{'' if intervals else ' as the probabilities promise'}")
 
 
 def check_latency(evidence: Evidence, rules: GateRules) -> Check:

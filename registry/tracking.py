@@ -41,9 +41,9 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-def experiment_of(platform: str) -> str:
-    """The experiment that holds a platform's runs, so that they can be compared side by side."""
-    return f"clipcast-{platform}"
+def experiment_of(platform: str, family: str = "performance") -> str:
+    """The experiment that holds a platform's runs of one family, so that they can be compared side by side."""
+    return f"clipcast-{platform}" if family == "performance" else model_name(platform, family)
 
 
 def model_name(platform: str, family: str) -> str:

@@ -28,6 +28,7 @@ NUMBERS = {
     "CLIPCAST_TRAINING__TRIALS": "3",
     "CLIPCAST_TRAINING__FOLDS": "2",
     "CLIPCAST_TRAINING__MIN_POSTS": "50",
+    "CLIPCAST_TRAINING__FAMILIES": '["performance"]',
     "CLIPCAST_GATE__REPLICATES": "100",
     # Whether a challenge is won is not the matter here: the second week is to promote too, on any machine.
     "CLIPCAST_GATE__MIN_POSTS": "10",
@@ -87,7 +88,7 @@ main()
 # pictures, and loading the model in a fresh process. Libraries are imported once for all.
 JOBS = f"""{DISTURB}
 import datetime, json, traceback
-import flows.running, mlflow.pyfunc, mlflow.tracking, optuna, registry.checks, registry.description
+import flows.running, mlflow.pyfunc, mlflow.tracking, optuna, registry.checks, training.performance
 from features.errors import ClipcastError
 from features.schema import Platform
 from features.settings import Settings
@@ -96,7 +97,7 @@ from flows.job import Job, once
 from flows.retrain import retrain
 from flows.running import prepare_databases, written_to
 
-registry.description.write_pictures = lambda folder, pictured: dict()
+training.performance.write_pictures = lambda folder, pictured: dict()
 registry.checks.loads = lambda bundle: registry.checks.Loads(True, "not tried")
 
 def work():

@@ -34,7 +34,12 @@ from tests.s3_world import ObjectStore
 WORLD = World(platforms=(Platform.YOUTUBE,), accounts=40, weeks=16, posts_per_week=2.0)
 DAY = (WORLD.end - timedelta(days=1)).date()
 MODEL = "clipcast-youtube-performance"
-SMALL = {"CLIPCAST_TRAINING__TRIALS": "2", "CLIPCAST_TRAINING__FOLDS": "2", "CLIPCAST_GATE__REPLICATES": "200"}
+SMALL = {
+    "CLIPCAST_TRAINING__TRIALS": "2",
+    "CLIPCAST_TRAINING__FOLDS": "2",
+    "CLIPCAST_TRAINING__FAMILIES": '["performance"]',
+    "CLIPCAST_GATE__REPLICATES": "200",
+}
 
 
 @dataclass(frozen=True)

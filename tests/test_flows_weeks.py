@@ -19,7 +19,12 @@ pytestmark = pytest.mark.slow
 
 WORLD = World(accounts=45, weeks=22, posts_per_week=2.0)
 FIRST, SECOND = (str((WORLD.end - timedelta(days=days)).date()) for days in (8, 1))
-SMALL = {"CLIPCAST_TRAINING__TRIALS": "3", "CLIPCAST_TRAINING__FOLDS": "2", "CLIPCAST_GATE__REPLICATES": "200"}
+SMALL = {
+    "CLIPCAST_TRAINING__TRIALS": "3",
+    "CLIPCAST_TRAINING__FOLDS": "2",
+    "CLIPCAST_TRAINING__FAMILIES": '["performance"]',
+    "CLIPCAST_GATE__REPLICATES": "200",
+}
 
 
 class Workspace:

@@ -150,6 +150,26 @@ def test_the_first_model_ships_unless_it_is_worse_than_the_anchor(gain: float, p
     assert decision.verdict is (Verdict.PROMOTED if promoted else Verdict.REFUSED)
 
 
+@pytest.mark.parametrize(
+    ("kept", "promised", "error", "passed"),
+    [(0.1, 0.12, 0.001, True), (0.1, 0.1301, 0.001, False), (0.1, 0.16, 0.031, True), (0.8, 0.1, 0.01, False)],
+)
+def test_probabilities_are_held_against_their_own_mean_and_not_against_the_coverage_of_intervals(
+    kept: float, promised: float, error: float, passed: bool
+) -> None:
+    decision = replaced(coverage=kept, promised=promised, coverage_error=error)
+    check = decision.checks[2]
+    assert (check.name, check.passed, decision.promote) == ("calibration", passed, passed)
+    assert "came true" in check.detail
+    assert "intervals" not in check.detail
+
+
+def test_a_first_model_whose_probabilities_are_off_is_told_so_and_promoted() -> None:
+    decision = first(coverage=0.03, coverage_error=0.004, promised=0.1)
+    assert decision.promote
+    assert "note that 3 % of the posts came true, outside of 10 % ± 3 % as the probabilities promise" in decision.reason
+
+
 def test_the_first_model_is_told_of_its_intervals_but_not_stopped_by_them() -> None:
     decision = first(coverage=0.5)
     assert decision.promote
@@ -206,6 +226,7 @@ evidence = st.builds(
     slices=st.lists(slices, max_size=3).map(tuple),
     coverage=shares,
     coverage_error=shares,
+    promised=shares,
     latency_ratio=st.none() | st.floats(0, 9),
 )
 
@@ -215,11 +236,12 @@ def test_whatever_is_seen_the_gate_answers_without_contradicting_itself(seen: Ev
     decision = decide(seen, RULES)
     assert decision == decide(seen, RULES)
     assert decision.promote + decision.ship_anchor + decision.challenger <= 1
-    assert [check.name for check in decision.checks] == ["gain", "slices", "intervals", "latency", "loads"]
+    promise = "intervals" if seen.promised is None else "calibration"
+    assert [check.name for check in decision.checks] == ["gain", "slices", promise, "latency", "loads"]
     assert decision.reason
     if decision.promote:
         assert seen.loads
-        assert not any(check.passed is False for check in decision.checks if check.name != "intervals")
+        assert not any(check.passed is False for check in decision.checks if check.name != promise)
     if decision.promote and seen.comparison is not Comparison.FIRST:
         assert all(check.passed for check in decision.checks)
     json.dumps(decision.to_dict(), allow_nan=False)

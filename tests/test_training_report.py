@@ -13,10 +13,8 @@ from training.examples import Examples
 from training.performance import Performance
 from training.report import (
     Report,
-    coverage,
     coverage_levels,
     engagement_metrics,
-    errors,
     gain,
     report_on,
     slice_gains,
@@ -91,7 +89,7 @@ def test_the_constant_is_the_median_of_the_rows_learned_from_as_known_before_the
 
 def test_a_challenger_that_halves_every_error_gains_half() -> None:
     champion = report().model
-    challenger = shifted(champion, errors(champion) / 2)
+    challenger = shifted(champion, champion.losses / 2)
     found = gain(champion, challenger, **RESAMPLED)
     assert found.value == pytest.approx(0.5)
     assert gain(champion, champion, **RESAMPLED).value == 0.0
@@ -99,7 +97,7 @@ def test_a_challenger_that_halves_every_error_gains_half() -> None:
 
 def test_gated_slices_are_those_large_enough_to_say_something() -> None:
     champion = report().model
-    worse = shifted(champion, errors(champion) * 2)
+    worse = shifted(champion, champion.losses * 2)
     found = slice_gains(champion, worse, min_posts=20, min_accounts=3, **RESAMPLED)
     assert found
     for name, posts, accounts, part in found:
@@ -127,9 +125,10 @@ def test_a_tier_begins_at_its_round_number_of_followers() -> None:
 
 def test_coverage_counts_the_posts_inside() -> None:
     scored = report().model
-    share, error = coverage(scored)
-    assert share == np.mean((scored.lower <= scored.truth) & (scored.truth <= scored.upper))
-    assert 0 < error < 0.2
+    promise = scored.promise(0.8)
+    assert (promise.check, promise.promised) == ("intervals", 0.8)
+    assert promise.kept == np.mean((scored.lower <= scored.truth) & (scored.truth <= scored.upper))
+    assert 0 < promise.error < 0.2
 
 
 def test_wider_levels_cover_more() -> None:
@@ -138,7 +137,7 @@ def test_wider_levels_cover_more() -> None:
     shares = [share for share, _ in levels.values()]
     assert list(levels) == sorted(levels)
     assert shares == sorted(shares)
-    assert levels[0.8][0] == pytest.approx(coverage(report().model)[0])
+    assert levels[0.8][0] == pytest.approx(report().model.promise(0.8).kept)
 
 
 def test_the_engagement_rate_is_judged_beside_its_anchor() -> None:

@@ -109,7 +109,7 @@ def calibrate(recipe: Recipe, folds: Sequence[Judged], strangers: Sequence[Judge
     account = np.concatenate([each.account for each in judged])
     error = np.concatenate([primary_error(each, blend) for each in judged])
     later = np.arange(len(error)) < sum(map(len, folds))
-    weight = _by_recency(folds, strangers)
+    weight = np.concatenate([by_recency(list(map(len, folds))), np.ones(sum(map(len, strangers)))])
     floor = max(FLOOR_SHARE * float(np.median(np.abs(error))), LEAST_ERROR)
     scale = np.maximum(_cross_fitted_spread(recipe, spread, error, account, later), floor)
     engagement = np.concatenate([each.engagement_error for each in judged])
@@ -138,10 +138,9 @@ def primary_error(judged: Judged, blend: Blend) -> Floats:
     return judged.residual - blend.residual(judged.answers, judged.is_new)
 
 
-def _by_recency(folds: Sequence[Judged], strangers: Sequence[Judged]) -> Floats:
-    """Return how much each judged row counts: those of a fold as much as `FOLD_WEIGHT` of the next one's."""
-    weights = [FOLD_WEIGHT ** (len(folds) - number - 1) for number in range(len(folds))] + [1.0] * len(strangers)
-    return np.repeat(weights, [len(each) for each in (*folds, *strangers)])
+def by_recency(folds: Sequence[int]) -> Floats:
+    """Return how much each row of folds of these lengths counts: as much as `FOLD_WEIGHT` of one of the next fold."""
+    return np.repeat(FOLD_WEIGHT ** np.arange(len(folds) - 1.0, -1.0, -1.0), folds)
 
 
 def _engagement_interval(error: Floats, is_new: Bools, coverage: float, weight: Floats) -> Conformal | None:

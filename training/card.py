@@ -12,10 +12,12 @@ from math import isfinite
 from training.drawing import PLATFORM_NAMES
 from training.facts import Card, FeatureFacts
 from training.gaps import NEW_ACCOUNTS, find_gaps
-from training.ladder import ANCHOR, METRICS, MODEL, SliceRow, markdown_table
+from training.ladder import ANCHOR, MODEL, WORDS, SliceRow, in_words, markdown_table
 from training.plots import TOP_FEATURES
 
 __all__ = ["Card", "render_card"]
+
+SIMULATED = "> **Simulated data.** Every number on this card was made from simulated posts.\n\n"
 
 _SLICE_METRICS = ("mae_log", "r2", "coverage")
 
@@ -26,27 +28,26 @@ def render_card(card: Card) -> str:
         _title(card),
         _use(card),
         _target(card),
-        _data(card),
-        _training(card),
+        data_part(card),
+        training_part(card),
         _ladder(card),
-        _slices(card),
+        slices_part(card),
         _intervals(card),
         _cold_start(card),
-        _importance(card),
-        _gate(card),
-        _gaps(card),
+        importance_part(card),
+        gate_part(card),
+        gaps_part(card),
         _loading(card),
-        _features(card),
+        features_part(card),
     )
     return "\n".join(section for section in sections if section)
 
 
 def _title(card: Card) -> str:
-    simulated = "> **Simulated data.** Every number on this card was made from simulated posts.\n\n"
     return (
         f"# {card.model} {card.version}\n\n"
-        f"{simulated if card.data.simulated else ''}"
-        f"Forecasts the {card.outcome} that a short video on {_platform(card)} will reach, before it is "
+        f"{SIMULATED if card.data.simulated else ''}"
+        f"Forecasts the {card.outcome} that a short video on {platform_name(card)} will reach, before it is "
         f"posted, with an interval meant to hold {_promise(card)} of outcomes. For creators, "
         "marketers and the tools they plan with.\n"
     )
@@ -55,7 +56,7 @@ def _title(card: Card) -> str:
 def _use(card: Card) -> str:
     return (
         "## Intended use\n\n"
-        f"- Compare drafts, plan posts and set expectations for accounts on {_platform(card)}, the interval "
+        f"- Compare drafts, plan posts and set expectations for accounts on {platform_name(card)}, the interval "
         "always beside the number.\n"
         "- Score batches of planned posts and watch how forecasts fare once outcomes mature.\n\n"
         "Not for: deciding about people, pay or moderation; proving that a change caused a result; other "
@@ -73,7 +74,8 @@ def _target(card: Card) -> str:
     )
 
 
-def _data(card: Card) -> str:
+def data_part(card: Card) -> str:
+    """Say which data stand behind the model."""
     data = card.data
     rows = [
         [f"`{s.name}`", f"{s.posts:,}", f"{s.accounts:,}", s.first, s.last, s.chosen or "not recorded"]
@@ -90,24 +92,25 @@ def _data(card: Card) -> str:
         f"- Left out as immature: {data.immature:,} posts\n"
         f"- Columns without any value: {missing}\n"
         "- Followers seen after publication (`followers_backfilled`): "
-        f"{_percent(data.followers_backfilled)}\n"
-        f"- Time of the outcome assumed (`assumed_known_at`): {_percent(data.assumed_known_at)}\n"
-        f"- Looked at more than a day off the horizon: {_percent(data.off_horizon)}\n"
+        f"{percent(data.followers_backfilled)}\n"
+        f"- Time of the outcome assumed (`assumed_known_at`): {percent(data.assumed_known_at)}\n"
+        f"- Looked at more than a day off the horizon: {percent(data.off_horizon)}\n"
         f"- Regimes of the count: {regimes}\n"
     )
 
 
-def _training(card: Card) -> str:
+def training_part(card: Card) -> str:
+    """Say how the model came about."""
     training, holdout = card.training, card.holdout
     parameters = ", ".join(f"`{name}` = {value}" for name, value in sorted(training.parameters.items()))
-    unseen = training.unseen_accounts or "not measured"
+    unseen = f"- MAE of log on accounts held out of training: {training.unseen_accounts or 'not measured'}\n"
     return (
         "## Training\n\n"
         f"- Trained: {training.trained_at}, code {training.code}, seed {training.seed}\n"
         f"- Recipe: `{training.recipe}`, estimator {training.estimator}\n"
         f"- Tuned in {training.trials} trials on {training.folds} forward-chaining folds, with "
         f"{training.embargo_days:g} days between what is learned from and what is judged on\n"
-        f"- MAE of log on accounts held out of training: {unseen}\n"
+        f"{'' if card.virality else unseen}"
         f"- Parameters: {parameters or 'none'}\n"
         f"- Holdout: posts published from {holdout.first} to {holdout.last}, used {_times(holdout.uses)} so "
         "far\n"
@@ -124,33 +127,34 @@ def _ladder(card: Card) -> str:
         "came out there.\n\n"
         f"{ladder.to_markdown()}\n"
         f"Gain of the model over the account anchor in MAE of log: {ladder.gain.words(percent=True)}.\n"
-        f"{_picture(card, 'ladder', 'The ladder, metric by metric')}"
-        f"{_picture(card, 'predicted_actual', 'Predicted against actual')}"
+        f"{picture(card, 'ladder', 'The ladder, metric by metric')}"
+        f"{picture(card, 'predicted_actual', 'Predicted against actual')}"
     )
 
 
-def _slices(card: Card) -> str:
+def slices_part(card: Card, shown: tuple[str, ...] = _SLICE_METRICS) -> str:
+    """Lay out gain and metrics by slice."""
     if not card.ladder.slices:
         return ""
     parts = ["## Slices\n"]
     for name, rows in groupby(card.ladder.slices, key=lambda row: row.slice):
-        parts.append(f"### By {name.replace('_', ' ')}\n\n{_slice_table(card, list(rows))}")
-    return "\n".join(parts) + _picture(card, "slices", "Gain over the account anchor by slice")
+        parts.append(f"### By {name.replace('_', ' ')}\n\n{_slice_table(card, list(rows), shown)}")
+    return "\n".join(parts) + picture(card, "slices", "Gain over the account anchor by slice")
 
 
-def _slice_table(card: Card, rows: list[SliceRow]) -> str:
+def _slice_table(card: Card, rows: list[SliceRow], metrics: tuple[str, ...]) -> str:
     # A rung without intervals has no coverage, and a column of "unknown" tells nothing.
     shown = [
         (rung, metric)
-        for metric in _SLICE_METRICS
+        for metric in metrics
         for rung in (ANCHOR, MODEL)
         if rung in card.ladder.rungs and isfinite(card.ladder.rungs[rung][metric].value)
     ]
     header = ["Level", "Posts", "Accounts", "Gain over anchor"]
-    header += [f"{METRICS[metric][0]}, {rung}" for rung, metric in shown]
+    header += [f"{WORDS[metric][0]}, {rung}" for rung, metric in shown]
     cells = [
         [row.level, f"{row.posts:,}", f"{row.accounts:,}", row.gain.words(percent=True)]
-        + [row.rungs[rung][metric].words(METRICS[metric][1]) for rung, metric in shown]
+        + [in_words(metric, row.rungs[rung][metric]) for rung, metric in shown]
         for row in rows
     ]
     return markdown_table(header, cells)
@@ -164,7 +168,7 @@ def _intervals(card: Card) -> str:
         f"- Promised: {_promise(card)} of outcomes; held on the holdout: "
         f"{model['coverage'].words(percent=True)}\n"
         f"- Mean width on the log scale: {model['width']}\n"
-        f"{_picture(card, 'calibration', 'Coverage promised and observed')}"
+        f"{picture(card, 'calibration', 'Coverage promised and observed')}"
     )
 
 
@@ -185,20 +189,22 @@ def _cold_start(card: Card) -> str:
     return text + "The holdout has no such posts, so this has not been measured.\n"
 
 
-def _importance(card: Card) -> str:
+def importance_part(card: Card) -> str:
+    """Say on which features the model leans."""
     if not card.importance:
         return "## Importance\n\nThis version uses no feature: it is the account anchor itself.\n"
     groups = {feature.name: feature.group for feature in card.features}
     top = sorted(card.importance.items(), key=lambda item: (-item[1], item[0]))[:TOP_FEATURES]
-    rows = [[f"`{name}`", groups.get(name, "other"), _percent(share)] for name, share in top]
+    rows = [[f"`{name}`", groups.get(name, "other"), percent(share)] for name, share in top]
     return (
         f"## Importance\n\n{card.importance_method}\n\n"
         + markdown_table(["Feature", "Group", "Share"], rows)
-        + _picture(card, "importance", "The most important features")
+        + picture(card, "importance", "The most important features")
     )
 
 
-def _gate(card: Card) -> str:
+def gate_part(card: Card) -> str:
+    """Say what the gate decided."""
     if card.decision is None:
         return ""
     words = {True: "passed", False: "**failed**", None: "undecided"}
@@ -207,7 +213,8 @@ def _gate(card: Card) -> str:
     return f"## Gate\n\n{card.decision}\n{table}"
 
 
-def _gaps(card: Card) -> str:
+def gaps_part(card: Card) -> str:
+    """Admit what a reader should know before trusting the numbers."""
     return "## Gaps\n\n" + "".join(f"- {gap}\n" for gap in find_gaps(card))
 
 
@@ -223,7 +230,8 @@ def _loading(card: Card) -> str:
     )
 
 
-def _features(card: Card) -> str:
+def features_part(card: Card) -> str:
+    """List the features by group."""
     parts = ["## Features\n"]
     ordered = sorted(card.features, key=lambda feature: feature.group)
     for group, features in groupby(ordered, key=lambda feature: feature.group):
@@ -232,15 +240,17 @@ def _features(card: Card) -> str:
 
 
 def _feature_table(features: list[FeatureFacts]) -> str:
-    rows = [[f"`{feature.name}`", feature.meaning, _percent(feature.missing)] for feature in features]
+    rows = [[f"`{feature.name}`", feature.meaning, percent(feature.missing)] for feature in features]
     return markdown_table(["Feature", "Meaning", "Missing"], rows)
 
 
-def _picture(card: Card, name: str, words: str) -> str:
+def picture(card: Card, name: str, words: str) -> str:
+    """Place a picture, where there is one."""
     return f"\n![{words}]({card.pictures[name]})\n" if name in card.pictures else ""
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a share in per cent."""
     return f"{100 * share:.1f} %"
 
 
@@ -248,7 +258,8 @@ def _promise(card: Card) -> str:
     return f"{100 * card.nominal_coverage:g} %"
 
 
-def _platform(card: Card) -> str:
+def platform_name(card: Card) -> str:
+    """Return the platform as people write it."""
     return PLATFORM_NAMES.get(card.platform, card.platform)
 
 

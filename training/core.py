@@ -12,6 +12,7 @@ import numpy as np
 from features.build import CATEGORICAL
 from features.columns import FAR_S, Ints
 from features.fitted import Fitted
+from features.words import WordTopics
 from training.examples import Examples, Inputs, inputs_of, with_history_until
 from training.experts import Experts, Lessons, fit_known, fit_others, fit_regressor
 from training.parallel import in_order
@@ -53,8 +54,8 @@ def fit_core(recipe: Recipe, examples: Examples, rows: Ints, fitted: Fitted) -> 
     return Core(fitted, others.with_known(known), engagement)
 
 
-def fit_features(recipe: Recipe, examples: Examples, rows: Ints) -> Fitted:
-    """Fit priors, word topics and categories to training rows alone."""
+def fit_features(recipe: Recipe, examples: Examples, rows: Ints, words: WordTopics | None = None) -> Fitted:
+    """Fit priors, word topics (unless given) and categories to training rows alone."""
     return Fitted.fit(
         examples.posts.take(rows),
         [examples.populations[row] for row in rows],
@@ -62,6 +63,7 @@ def fit_features(recipe: Recipe, examples: Examples, rows: Ints) -> Fitted:
         examples.engagement[rows],
         anchor_weight=recipe.anchor_weight,
         seed=recipe.seed,
+        words=words,
     )
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from features.errors import BundleError, TrainingError
-from training.boosters import LightGBM, XGBoost
+from training.boosters import LightGBM, LightGBMBinary, XGBoost
 from training.linear import Anchor, Linear
 from training.regressor import Estimator, Regressor
 
 ESTIMATORS: dict[str, Estimator] = {each.name: each for each in (LightGBM(), XGBoost(), Linear(), Anchor())}
 
+BINARY = LightGBMBinary()
+"""The estimator of odds; its targets are 0 and 1, and what it fits is a `LightGBMClassifier`."""
+
 
 def estimator(name: str) -> Estimator:
     """Return the estimator of that name."""
-    if name not in ESTIMATORS:
-        raise TrainingError(f"there is no estimator {name!r}; choose one of {', '.join(ESTIMATORS)}")
-    return ESTIMATORS[name]
+    known = {**ESTIMATORS, BINARY.name: BINARY}
+    if name not in known:
+        raise TrainingError(f"there is no estimator {name!r}; choose one of {', '.join(known)}")
+    return known[name]
 
 
 def save_regressor(regressor: Regressor, folder: Path, stem: str) -> None:

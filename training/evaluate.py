@@ -22,11 +22,16 @@ __all__ = [
     "Interval",
     "Ladder",
     "Metrics",
+    "Promise",
     "Scored",
     "SliceRow",
     "coverage_with_error",
+    "interval_of",
     "ladder",
+    "level_order",
     "paired_gain",
+    "saved_share",
+    "share_with_error",
 ]
 
 _FROM_SUMS = ("r2", "mae_log", "mae_score", "accuracy", "coverage", "width")
@@ -38,6 +43,26 @@ _LOG_CEILING = 44.0
 # Ranks are made anew in each replicate: this many posts times replicates take about a second.
 _RANK_WORK = 20_000_000
 _SLICE_RANK_REPLICATES = 200
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What forecasts say of themselves, and how far they kept it on posts that nothing was learned from.
+
+    Attributes
+    ----------
+    check
+        ``intervals``, which promise to hold a share of outcomes, or ``calibration``: probabilities promise a share.
+    promised, kept
+        The share said and the share that came true.
+    error
+        Standard error of their difference, clustered by account; nan for one account.
+    """
+
+    check: str
+    promised: float
+    kept: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -57,6 +82,16 @@ class Scored:
     score_truth: Floats
     score_prediction: Floats
     slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+
+    @property
+    def losses(self) -> Floats:
+        """The absolute error of each forecast, in log1p of the primary count."""
+        return np.abs(self.truth - self.prediction)
+
+    def promise(self, nominal: float) -> Promise:
+        """Hold the share of posts inside their interval against the nominal one."""
+        inside = (self.lower <= self.truth) & (self.truth <= self.upper)
+        return Promise("intervals", nominal, *coverage_with_error(self.account, inside))
 
     def take(self, posts: NDArray[np.bool_]) -> Scored:
         """Return the forecasts of some posts, without their slices."""
@@ -95,7 +130,7 @@ def ladder(rungs: Mapping[str, Scored], train_median: float, replicates: int = 1
     rank_replicates = min(rank_replicates, _SLICE_RANK_REPLICATES)
     rows = []
     for name, levels in whole.slices.items():
-        for level in sorted(np.unique(levels).tolist(), key=_level_order):
+        for level in sorted(np.unique(levels).tolist(), key=level_order):
             inside = levels == level
             part = {rung: scored.take(inside) for rung, scored in rungs.items()}
             found = _score(part, train_median, replicates, rank_replicates, seed)
@@ -114,7 +149,7 @@ def paired_gain(
         raise NotEnoughDataError("no posts to compare champion and challenger on; wait for posts to mature")
     samples = Resamples.of(account, replicates, seed)
     totals = samples.totals(np.abs(np.column_stack([error_champion, error_challenger])))
-    return _interval(samples, _gain(*totals.sum(axis=0)), _gain(*samples.sums(totals).T))
+    return interval_of(samples, saved_share(*totals.sum(axis=0)), saved_share(*samples.sums(totals).T))
 
 
 def coverage_with_error(account: NDArray[np.int64], inside: NDArray[np.bool_]) -> tuple[float, float]:
@@ -123,15 +158,22 @@ def coverage_with_error(account: NDArray[np.int64], inside: NDArray[np.bool_]) -
     The linearised variance of a ratio, since accounts differ in posts: Cochran (1977), "Sampling Techniques",
     third edition, chapter 6. The error is nan for one account.
     """
+    return share_with_error(account, inside.astype(np.float64))
+
+
+def share_with_error(
+    account: NDArray[np.int64], happened: Floats, promised: Floats | float = 0.0
+) -> tuple[float, float]:
+    """Return the share of posts to which something happened, and the clustered error of its distance from promises."""
     if not len(account):
-        raise NotEnoughDataError("no posts to measure the coverage of intervals on; wait for posts to mature")
+        raise NotEnoughDataError("no posts to measure a share on; wait for posts to mature")
     labels, code = np.unique(account, return_inverse=True)
-    coverage = float(np.mean(inside))
+    share, off = float(np.mean(happened)), happened - promised
     if len(labels) < MIN_ACCOUNTS:
-        return coverage, math.nan
-    residual = np.bincount(code, inside - coverage)
+        return share, math.nan
+    residual = np.bincount(code, off - off.mean())
     correction = len(labels) / (len(labels) - 1)
-    return coverage, math.sqrt(correction * float(residual @ residual)) / len(account)
+    return share, math.sqrt(correction * float(residual @ residual)) / len(account)
 
 
 def _score(
@@ -147,14 +189,14 @@ def _score(
     ranked = dict(zip(rungs, _rank_metrics(scored, replace(samples, replicates=rank_replicates)), strict=True))
     found: dict[str, Metrics] = {}
     for rung in rungs:
-        both = ranked[rung] | {name: _interval(samples, value[rung][name], values[rung][name]) for name in _FROM_SUMS}
+        both = ranked[rung] | {name: interval_of(samples, value[rung][name], values[rung][name]) for name in _FROM_SUMS}
         found[rung] = {name: both[name] for name in METRICS}
     gain = Interval(math.nan, math.nan, math.nan)
     if ANCHOR in rungs:
         (before, befores), (after, afters) = (
             (value[rung]["mae_log"], values[rung]["mae_log"]) for rung in (ANCHOR, list(rungs)[-1])
         )
-        gain = _interval(samples, _gain(before, after), _gain(befores, afters))
+        gain = interval_of(samples, saved_share(before, after), saved_share(befores, afters))
     return samples.accounts, found, gain
 
 
@@ -187,18 +229,18 @@ def _rank_metrics(scored: list[Scored], samples: Resamples) -> list[dict[str, In
     drawn = (weights[samples.code] for block in samples.weights() for weights in block)
     values = np.array([agreement(truth, rankings, weight) for weight in drawn])
     return [
-        {name: _interval(samples, value[r, m], values[:, r, m]) for m, name in enumerate(_FROM_RANKS)}
+        {name: interval_of(samples, value[r, m], values[:, r, m]) for m, name in enumerate(_FROM_RANKS)}
         for r in range(len(scored))
     ]
 
 
-def _gain(champion: Floats, challenger: Floats) -> Floats:
+def saved_share(champion: Floats, challenger: Floats) -> Floats:
     """Return the share of the champion's error that the challenger saves; nan where there is none to save."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(champion > 0, (champion - challenger) / champion, np.nan)
 
 
-def _interval(samples: Resamples, value: Floats | np.float64, values: Floats) -> Interval:
+def interval_of(samples: Resamples, value: Floats | np.float64, values: Floats) -> Interval:
     """Join a value with the ends of its replicates, which are unknown where the value is."""
     if not np.isfinite(value):
         return Interval(math.nan, math.nan, math.nan)
@@ -225,7 +267,7 @@ def _check(rungs: Mapping[str, Scored], train_median: float) -> None:
             raise SchemaError(f"rung '{rung}' holds a truth or forecast that is no finite number; drop or fill it")
 
 
-def _level_order(level: str) -> tuple[float, bool, str]:
+def level_order(level: str) -> tuple[float, bool, str]:
     """Order levels such as `<1k`, `1k-10k`, `1M+` by their first number, the others after them by name."""
     found = re.search(r"(\d+(?:\.\d+)?)([kKmM]?)", level)
     if found is None:

@@ -95,6 +95,30 @@ class CheckFacts:
 
 
 @dataclass(frozen=True)
+class FactorFacts:
+    """One factor of a virality score: its column, what it speaks of, and the share of training posts that have it."""
+
+    name: str
+    meaning: str
+    known: float
+
+
+@dataclass(frozen=True)
+class ViralityFacts:
+    """What a virality card states beside the rest.
+
+    `base_rate` is the share of viral posts in training, `share` that of the holdout, `probability` the mean forecast
+    there; `thresholds` are the factors by which a post has to exceed its anchor, by population.
+    """
+
+    base_rate: float
+    share: float
+    probability: float
+    thresholds: Mapping[str, float]
+    factors: tuple[FactorFacts, ...]
+
+
+@dataclass(frozen=True)
 class Card:
     """Every fact that a model card states."""
 
@@ -118,3 +142,4 @@ class Card:
     checks: tuple[CheckFacts, ...] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
     gaps: tuple[str, ...] = ()
+    virality: ViralityFacts | None = None

@@ -14,13 +14,22 @@ SMALL_ACCOUNTS = 30
 # Real reach is not predictable to this degree before posting.
 SUSPICIOUS_R2 = 0.9
 MOSTLY = 0.5
+# Further off than this, a mean probability would mislead a reader.
+OFF_PROBABILITY = 0.01
 # The slice and the level that measure the cold start.
 NEW_ACCOUNTS = ("account", "new")
 
 
 def find_gaps(card: Card) -> list[str]:
     """Return a sentence for each thing a reader should know before trusting the numbers, worst first."""
-    parts = (_data_gaps(card), _look_gaps(card), _input_gaps(card), _holdout_gaps(card), _slice_gaps(card))
+    parts = (
+        _data_gaps(card),
+        _look_gaps(card),
+        _input_gaps(card),
+        _holdout_gaps(card),
+        _promise_gaps(card),
+        _slice_gaps(card),
+    )
     return [*(gap for part in parts for gap in part), *card.gaps, *_ALWAYS]
 
 
@@ -80,7 +89,7 @@ def _input_gaps(card: Card) -> Iterator[str]:
 
 def _holdout_gaps(card: Card) -> Iterator[str]:
     ladder, model = card.ladder, card.ladder.rungs[MODEL]
-    if not card.data.simulated and model["r2"].value > SUSPICIOUS_R2:
+    if not card.data.simulated and "r2" in model and model["r2"].value > SUSPICIOUS_R2:
         yield f"R² is {model['r2'].value:.2f}: on real posts that is a leak until shown otherwise."
     if card.holdout.refitted:
         yield (
@@ -96,8 +105,18 @@ def _holdout_gaps(card: Card) -> Iterator[str]:
             f"The holdout is small ({ladder.posts:,} posts of {ladder.accounts:,} accounts): with fewer than "
             f"{SMALL_ACCOUNTS} accounts the intervals come out too narrow."
         )
-    if not _holds(model["coverage"], card.nominal_coverage):
-        held = model["coverage"].words(percent=True)
+
+
+def _promise_gaps(card: Card) -> Iterator[str]:
+    if card.virality is not None:
+        said, found = card.virality.probability, card.virality.share
+        if abs(said - found) > OFF_PROBABILITY:
+            yield f"On average the probabilities promise {100 * said:.1f} % viral posts, and {100 * found:.1f} % were."
+        yield "The interval speaks of the calibration alone: another fit would give some posts other odds."
+        return
+    coverage = card.ladder.rungs[MODEL]["coverage"]
+    if not _holds(coverage, card.nominal_coverage):
+        held = coverage.words(percent=True)
         yield f"The interval promises {100 * card.nominal_coverage:g} % of outcomes and held {held}."
 
 
@@ -105,7 +124,8 @@ def _slice_gaps(card: Card) -> Iterator[str]:
     rows, nominal = card.ladder.slices, card.nominal_coverage
     if not any((row.slice, row.level) == NEW_ACCOUNTS for row in rows):
         yield "The holdout has no posts of new accounts, so the cold start has not been measured."
-    missed = [_name(row) for row in rows if not _holds(row.rungs[MODEL]["coverage"], nominal)]
+    with_intervals = [row for row in rows if "coverage" in row.rungs[MODEL]]
+    missed = [_name(row) for row in with_intervals if not _holds(row.rungs[MODEL]["coverage"], nominal)]
     if missed:
         yield f"Intervals hold clearly more or fewer outcomes than promised in: {_names(missed)}."
     worse = [_name(row) for row in rows if row.gain.high < 0]

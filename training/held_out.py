@@ -15,9 +15,9 @@ from features.rows import Rows
 from training.core import fit_core, fit_features
 from training.evaluate import Ladder, ladder
 from training.examples import Examples, Inputs, read_inputs
-from training.performance import rungs_of
 from training.performance_model import PerformanceModel
 from training.recipe import Recipe
+from training.rungs import rungs_of
 from training.split import forward_folds
 
 SHARE = 0.2

@@ -26,6 +26,19 @@ METRICS: dict[str, tuple[str, bool]] = {
     "coverage": ("Interval coverage", True),
     "width": ("Interval width (log)", False),
 }
+VIRALITY_METRICS: dict[str, tuple[str, bool]] = {
+    "brier": ("Brier score", False),
+    "log_loss": ("Log loss", False),
+    "auc": ("AUC", False),
+    "calibration_error": ("Calibration error", True),
+    "precision_top_tenth": ("Top-tenth precision", True),
+}
+WORDS = {**METRICS, **VIRALITY_METRICS}
+"""The words for every metric of every family."""
+
+DIGITS = {"brier": 4, "anchor_brier": 4}
+"""Digits of metrics whose differences lie beyond the third."""
+
 # A console of fewer columns cannot hold three rungs with the intervals beside their values.
 _WIDE_COLUMNS = 100
 
@@ -41,11 +54,11 @@ class Interval:
     def __str__(self) -> str:
         return self.words()
 
-    def words(self, percent: bool = False) -> str:
+    def words(self, percent: bool = False, digits: int = 3) -> str:
         """Write the value and its interval for a reader, saying where either is unknown."""
         if not math.isfinite(self.value):
             return "unknown"
-        scale, digits, unit = (100, 1, " %") if percent else (1, 3, "")
+        scale, digits, unit = (100, 1, " %") if percent else (1, digits, "")
         value, low, high = (f"{scale * number:z.{digits}f}" for number in (self.value, self.low, self.high))
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             return f"{value}{unit} (no interval)"
@@ -88,6 +101,11 @@ class Ladder:
     gain: Interval
     slices: tuple[SliceRow, ...] = ()
 
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics that its rungs have, in the order of the card."""
+        return tuple(next(iter(self.rungs.values())))
+
     def metrics(self, rung: str = MODEL) -> dict[str, float]:
         """Return a rung's known metrics under the tracker's names: `r2`, `r2_low`, `r2_high` and so on."""
         ends = [interval.to_dict(name) for name, interval in self.rungs[rung].items()]
@@ -106,8 +124,8 @@ class Ladder:
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Return the header and the rows of the ladder as words: a metric a row, a rung a column."""
         rows = [
-            [label, *(rung[name].words(percent) for rung in self.rungs.values())]
-            for name, (label, percent) in METRICS.items()
+            [WORDS[name][0], *(in_words(name, rung[name]) for rung in self.rungs.values())]
+            for name in self.metric_names
         ]
         return ["Metric", *self.rungs], rows
 
@@ -129,6 +147,11 @@ class Ladder:
         for label, *cells in rows:
             table.add_row(label, *(cell.replace(" (", before) for cell in cells))
         console.print(table)
+
+
+def in_words(metric: str, interval: Interval) -> str:
+    """Write a metric and its interval for a reader."""
+    return interval.words(WORDS[metric][1], DIGITS.get(metric, 3))
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:

@@ -6,28 +6,51 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from features.columns import Floats, Ints
+from features.columns import Ints
+from features.schema import ENGAGEMENT, PRIMARY, Platform
 from features.targets import Reference
+from training.answering import widest_source
 from training.calibration import calibrate
+from training.card import render_card
 from training.core import fit_core, fit_features
 from training.cross_validation import fold_scores
-from training.evaluate import ANCHOR, CONSTANT, MODEL, Scored
+from training.drawing import Heading
+from training.evaluate import MODEL, Ladder, Scored
 from training.examples import Examples, Inputs, build_examples, inputs_of
+from training.facts import OutputFacts
+from training.held_out import held_out_accounts
 from training.hours import measure_hours
 from training.judging import Judged, OutOfFold, judge_core
 from training.performance_model import FAMILY, Forecast, PerformanceModel
+from training.plots import Evidence, write_pictures
 from training.recipe import Recipe
-from training.slices import slices_of
+from training.report import Report, coverage_levels, engagement_metrics, report_on
+from training.rungs import rungs_of
 from training.split import Split
+from training.telling import Told
+from training.tune import Fold, prepare_folds
+
+INTERVAL_METHOD = (
+    "Normalised split-conformal prediction: errors on later, unseen posts of forward-chaining folds, each post once "
+    "with the history of its day and once with that of the last training day, divided by their expected size, later "
+    "folds counting for more, the holdout as the last of them; accounts without known outcomes apart, for whom "
+    "accounts held out in turn count too."
+)
+IMPORTANCE_METHOD = (
+    "Share of the experts' total gain (of absolute weights for lines), each weighed by its part in the blend; the line "
+    "on the letters of captions, which reads none of the columns, is left out."
+)
 
 
 class Performance:
     """Builds, fits and judges performance models."""
 
     family = FAMILY
+    estimator = "lightgbm"
+    compared: tuple[str, ...] = ("lightgbm", "xgboost", "linear")
+    error = "MAE of log"
 
     def build(self, known: pl.DataFrame, *, min_posts: int, min_accounts: int) -> Examples:
         """Build the rows of one platform from a frame of `known_posts`."""
@@ -50,7 +73,7 @@ class Performance:
             platform=examples.posts.platform,
             names=examples.names,
             sources=tuple(sorted(set(sources))),
-            default_source=_widest(sources, examples.outcome[rows]),
+            default_source=widest_source(sources, examples.outcome[rows]),
             core=fit_core(recipe, examples, rows, fitted),
             calibration=calibration,
             reference=Reference.fit(names, examples.outcome[rows], examples.published_s[rows]),
@@ -62,6 +85,50 @@ class Performance:
     def judged(self, model: PerformanceModel, examples: Examples, split: Split) -> Judged:
         """Forecast the later rows of a split by a model that was fitted to the earlier ones, as in one more fold."""
         return judge_core(model.core, examples, split)
+
+    def prepare(self, examples: Examples, rows: Ints, recipe: Recipe) -> Sequence[Fold]:
+        """Prepare the folds on which a search judges recipes."""
+        return prepare_folds(examples, rows, recipe)
+
+    def report(
+        self,
+        model: PerformanceModel,
+        examples: Examples,
+        split: Split,
+        *,
+        recipe: Recipe,  # noqa: ARG002  outcomes are what they are, whoever judges
+        replicates: int,
+        seed: int,
+    ) -> Report:
+        """Judge a model on the later rows of a split."""
+        return report_on(self, model, examples, split, replicates=replicates, seed=seed)
+
+    def unseen(
+        self, model: PerformanceModel, recipe: Recipe, examples: Examples, rows: Ints, *, replicates: int
+    ) -> Ladder | None:
+        """Judge a recipe on accounts that it never saw."""
+        return held_out_accounts(model, recipe, examples, rows, replicates=replicates)
+
+    def told(self, model: PerformanceModel, examples: Examples, rows: Ints, report: Report, nominal: float) -> Told:
+        """Say what a description needs of a model that was judged on some rows."""
+        platform = Platform(model.platform)
+        engagement = engagement_metrics(self, model, examples, rows)
+        levels = coverage_levels(self, model, examples, rows)
+
+        def draw(
+            folder: Path, heading: Heading, importance: Mapping[str, float], groups: Mapping[str, str]
+        ) -> dict[str, Path]:
+            evidence = Evidence(heading, report.ladder, report.model, nominal, levels, importance, groups)
+            return write_pictures(folder, evidence)
+
+        return Told(
+            outputs=_outputs(platform, report.ladder, engagement),
+            interval_method=INTERVAL_METHOD,
+            importance_method=IMPORTANCE_METHOD,
+            draw=draw,
+            render=render_card,
+            metrics=engagement,
+        )
 
     def load(self, folder: Path, meta: Mapping[str, Any]) -> PerformanceModel:
         """Open the model in a folder that `meta` describes."""
@@ -83,35 +150,16 @@ class Performance:
         return rungs_of(model, forecast, examples, rows, train_median=train_median)
 
 
-def rungs_of(
-    model: PerformanceModel, forecast: Forecast, examples: Examples, rows: Ints, *, train_median: float
-) -> dict[str, Scored]:
-    """Put forecasts of some rows beside those of a constant and of the account anchor."""
-    names = [examples.populations[row] for row in rows]
-    truth = examples.outcome[rows]
-    unknown = np.full(len(rows), np.nan)
-
-    def scored(prediction: Floats, lower: Floats = unknown, upper: Floats = unknown) -> Scored:
-        return Scored(
-            account=examples.account[rows],
-            truth=truth,
-            prediction=prediction,
-            lower=lower,
-            upper=upper,
-            score_truth=model.reference.score(names, truth),
-            score_prediction=model.reference.score(names, prediction),
-            slices=slices_of(examples, rows, forecast.is_new),
-        )
-
-    return {
-        CONSTANT: scored(np.full(len(rows), train_median)),
-        ANCHOR: scored(forecast.anchor),
-        MODEL: scored(forecast.prediction, forecast.lower, forecast.upper),
-    }
-
-
-def _widest(sources: Sequence[str], outcome: Floats) -> str:
-    """Return the source whose outcomes spread most: the one least shaped by how its posts were chosen."""
-    labels = np.asarray(sources)
-    spread = {str(name): float(np.ptp(np.quantile(outcome[labels == name], [0.1, 0.9]))) for name in np.unique(labels)}
-    return max(spread, key=lambda name: spread[name])
+def _outputs(platform: Platform, ladder: Ladder, engagement: Mapping[str, float]) -> tuple[OutputFacts, ...]:
+    rung, rate = ladder.rungs[MODEL], ENGAGEMENT[platform]
+    error = engagement.get("engagement_mae_log")
+    error_of_rate = "unknown" if error is None else f"MAE of log {error:.3f}"
+    return (
+        OutputFacts("prediction", PRIMARY[platform], f"MAE of log {rung['mae_log'].value:.3f}"),
+        OutputFacts("engagement_rate", f"{', '.join(rate.parts)} over {rate.base}", error_of_rate),
+        OutputFacts(
+            "score",
+            f"percentile of the {PRIMARY[platform]} among the population's recent posts, 0 to 100",
+            f"MAE {rung['mae_score'].value:.1f}",
+        ),
+    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.build import chunks, schema_hash
-from features.columns import Bools, Floats, Ints, Posts
-from features.errors import BundleError, SchemaError
+from features.build import schema_hash
+from features.columns import Bools, Floats, Posts
 from features.fitted import Fitted
 from features.history import History
-from features.rows import Rows
-from features.targets import Reference, populations
+from features.targets import Reference
+from training.answering import check_schema, forecast_posts
 from training.calibration import Calibration
 from training.core import Core
 from training.cross_validation import FoldScore
 from training.estimators import load_regressor, save_regressor
-from training.examples import Inputs, read_inputs
+from training.examples import Inputs
 from training.experts import Experts
-from training.hours import Hours
+from training.hours import Hours, in_words
 from training.judging import spread_columns
-from training.parallel import in_order
 
 FAMILY = "performance"
 
@@ -79,6 +76,29 @@ class PerformanceModel:
     folds: tuple[FoldScore, ...]
     hours: Hours | None = None
 
+    @property
+    def fitted(self) -> Fitted:
+        """What its features learned from the training rows."""
+        return self.core.fitted
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What its card has to admit: what hours are worth."""
+        return (in_words(self.hours),)
+
+    def importance(self) -> dict[str, float]:
+        """Return each feature's share of what the experts explain, weighed as in the model."""
+        shares = self.core.experts.importance(self.calibration.blend.mean)
+        return {name: float(share) for name, share in zip(self.names, shares, strict=True)}
+
+    def fold_metrics(self) -> dict[str, float]:
+        """Return how the folds did on average, a post counting as much as any other."""
+        posts = [fold.judged for fold in self.folds]
+        return {
+            "folds_mae_log": float(np.average([fold.mae for fold in self.folds], weights=posts)),
+            "folds_anchor_mae_log": float(np.average([fold.anchor_mae for fold in self.folds], weights=posts)),
+        }
+
     def predict(self, frame: pl.DataFrame, history: History | None = None, threads: int = 1) -> pl.DataFrame:
         """Forecast posts in the import format, outcomes not needed.
 
@@ -96,40 +116,8 @@ class PerformanceModel:
             ``engagement_rate`` and ``score`` likewise (a rate is null where none was ever known), and whether
             the account was known.
         """
-        posts, names = self.read(frame)
-        context = (self.history if history is None else history).joined(posts, names)
-
-        def part(cut: slice) -> Forecast:
-            return self.forecast(self.inputs(posts.slice(cut.start, cut.stop), names[cut], context), names[cut])
-
-        calls = [partial(part, cut) for cut in chunks(len(posts))]
-        # The first by itself: it works out what all look up in the history, which threads would each do for themselves.
-        return _answer(posts, [*(call() for call in calls[:1]), *in_order(calls[1:], threads)])
-
-    def answer(self, posts: Posts, *, together: bool) -> tuple[Inputs, Forecast]:
-        """Forecast some posts from the model's own snapshot, and return what was read of them too.
-
-        Posts asked `together` know of one another as in `predict`; others are each forecast as if asked alone.
-        """
-        posts = self._with_known_sources(posts)
-        names = populations(posts)
-        inputs = self.inputs(posts, names, self.history.joined(posts, names) if together else self.history)
-        return inputs, self.forecast(inputs, names)
-
-    def read(self, frame: pl.DataFrame) -> tuple[Posts, list[str]]:
-        """Read posts in the import format, each with its population."""
-        posts = self._with_known_sources(Posts.from_frame(frame))
-        if len(posts) and posts.platform != self.platform:
-            raise SchemaError(f"this model forecasts {self.platform}; give it no posts of {posts.platform}")
-        return posts, populations(posts)
-
-    def inputs(self, posts: Posts, names: list[str], history: History, known_until_s: Ints | None = None) -> Inputs:
-        """Compute what the model reads of posts of some populations that look back on a history.
-
-        Outcomes are read that were known when a post was published, or by the time given for it, in seconds.
-        """
-        until_s = posts.published_s if known_until_s is None else known_until_s
-        return read_inputs(Rows(posts, names, history, self.core.fitted, until_s), self.names)
+        posts, parts = forecast_posts(self, frame, history, threads)
+        return _answer(posts, parts)
 
     def expected(self, inputs: Inputs) -> Floats:
         """Return the forecast of the primary count in log1p, which may lie below 0."""
@@ -193,12 +181,7 @@ class PerformanceModel:
     @classmethod
     def load(cls, folder: Path, meta: Mapping[str, Any]) -> PerformanceModel:
         """Read what `save` wrote, or refuse a model made for other features."""
-        if meta["schema_hash"] != schema_hash():
-            raise BundleError(
-                f"the model in {folder} reads features of schema {meta['schema_hash'][:12]}, this clipcast "
-                f"builds {schema_hash()[:12]}; install the clipcast it was trained with, or train again: "
-                "clipcast run weekly"
-            )
+        check_schema(folder, meta)
         state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         return cls(
             platform=meta["platform"],
@@ -226,11 +209,6 @@ class PerformanceModel:
             unknown = np.full(len(engagement), np.nan)
             return unknown, unknown
         return self.calibration.engagement.interval(engagement, np.ones(len(engagement)), is_new)
-
-    def _with_known_sources(self, posts: Posts) -> Posts:
-        known = set(self.sources)
-        sources = [source if source in known else self.default_source for source in posts.source]
-        return replace(posts, source=sources)
 
 
 def _answer(posts: Posts, parts: list[Forecast]) -> pl.DataFrame:

@@ -25,7 +25,8 @@ from training.drawing import (
     titled_figure,
     whisker,
 )
-from training.evaluate import METRICS, MODEL, Interval, Ladder, Scored, SliceRow
+from training.evaluate import MODEL, Interval, Ladder, Scored, SliceRow
+from training.ladder import WORDS
 from training.resampling import Floats
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ _BETTER = {"r2": "more", "spearman": "more", "accuracy": "more", "precision_top_
     "mae_log": "less",
     "mae_score": "less",
     "width": "less",
+    "brier": "less",
+    "log_loss": "less",
+    "auc": "more",
+    "calibration_error": "less",
+    "precision_top_tenth": "more",
 }
 _ERRORS_IN_95_PERCENT = 1.96
 _WORST_GAIN_PERCENT = -100
@@ -75,13 +81,17 @@ def write_pictures(folder: Path, evidence: Evidence) -> dict[str, Path]:
     return {name: save(figure, folder / f"{name}.png") for name, figure in figures.items()}
 
 
-def draw_ladder(heading: Heading, ladder: Ladder, nominal: float) -> Figure:
+def draw_ladder(heading: Heading, ladder: Ladder, nominal: float | None = None) -> Figure:
     """Show every metric of every rung with its interval, one small panel a metric."""
     title = f"The ladder on a holdout of {ladder.posts:,} posts of {ladder.accounts:,} accounts"
     figure = titled_figure(heading, title, (11.5, 4.9))
-    panels = figure.subplots(2, 4, sharey=True).flat
-    for panel, (name, (label, percent)) in zip(panels, METRICS.items(), strict=True):
-        if name == "coverage":
+    names = ladder.metric_names
+    panels = list(figure.subplots(2, math.ceil(len(names) / 2), sharey=True).flat)
+    for spare in panels[len(names) :]:
+        spare.set_visible(False)
+    for panel, name in zip(panels, names, strict=False):
+        label, percent = WORDS[name]
+        if name == "coverage" and nominal is not None:
             panel.axvline(100 * nominal, color=INK, linestyle="--", linewidth=1)
         for place, (rung, metrics) in enumerate(ladder.rungs.items()):
             colour = BLUE if rung == MODEL else GREY
@@ -165,7 +175,7 @@ def draw_importance(heading: Heading, importance: Mapping[str, float], groups: M
     return figure
 
 
-def draw_slices(heading: Heading, ladder: Ladder) -> Figure:
+def draw_slices(heading: Heading, ladder: Ladder, error: str = "MAE of log") -> Figure:
     """Show in every slice by how much the model beats the account anchor."""
     rows = [(f"all posts  ({ladder.posts:,} posts, {ladder.accounts:,} accounts)", ladder.gain)]
     rows += [(f"{_words(row)}  ({row.posts:,} posts, {row.accounts:,} accounts)", row.gain) for row in ladder.slices]
@@ -178,7 +188,7 @@ def draw_slices(heading: Heading, ladder: Ladder) -> Figure:
         whisker(axes, gain, place, colour, 100)
     # A slice of a few posts may reach far below; it must not squeeze the others.
     axes.set_xlim(left=max(axes.get_xlim()[0], _WORST_GAIN_PERCENT))
-    axes.set_xlabel("gain in MAE of log, %, with 95 % interval  (blue better, red worse, grey undecided)", fontsize=9)
+    axes.set_xlabel(f"gain in {error}, %, with 95 % interval  (blue better, red worse, grey undecided)", fontsize=9)
     name_rows(axes, [words for words, _ in rows])
     return figure
 

@@ -32,6 +32,7 @@ from features.errors import SchemaError
 from features.events import LONG_WINDOW
 from features.history import History
 from features.schema import primary
+from training.answering import inputs_for, read_posts
 from training.audience import EFFECTS, Evidence, Spread, effects_of, evidence_of
 from training.contrasts import moved
 from training.examples import Inputs
@@ -176,8 +177,8 @@ def posting_time(
     hours, known = model.hours or UNMEASURED, model.history if history is None else history
     now_s, times_s = int(now.timestamp()), int(start.timestamp()) + np.arange(WEEK_HOURS) * _HOUR_S
     draft = {"post_id": "draft", **post, "account_id": account, "published_at": start, "platform": model.platform}
-    posts, names = model.read(pl.DataFrame({name: [value] for name, value in draft.items()}))
-    inputs = model.inputs(posts, names, known, known_until_s=np.array([now_s]))
+    posts, names = read_posts(model, pl.DataFrame({name: [value] for name, value in draft.items()}))
+    inputs = inputs_for(model, posts, names, known, known_until_s=np.array([now_s]))
     contrast = _contrast(model, posts, inputs, times_s)
     past_s, outcome = _matured(known, account, names[0], now_s)
     zone = next(iter(_zones_or_none(post.get("country"))), "UTC")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.columns import Floats, Ints
 from training.evaluate import (
@@ -15,6 +17,7 @@ from training.evaluate import (
     MODEL,
     Interval,
     Ladder,
+    Promise,
     Scored,
     coverage_with_error,
     ladder,
@@ -22,13 +25,59 @@ from training.evaluate import (
 )
 from training.examples import Examples
 from training.ladder import BY_SOURCE
-from training.performance import Performance
-from training.performance_model import PerformanceModel
 from training.split import Split
-from training.task import FittedModel, Task
+
+if TYPE_CHECKING:
+    from training.performance import Performance
+    from training.performance_model import PerformanceModel
 
 GATED_SLICES = (("account", "new"), ("followers x media type", None))
 """Slices that may refuse a challenger: a level, or every level of a slice."""
+
+
+class Judgement(Protocol):
+    """Forecasts of one rung on some posts beside what came true."""
+
+    @property
+    def account(self) -> NDArray[np.int64]:
+        """Code of each post's account."""
+
+    @property
+    def truth(self) -> Floats:
+        """What came true of each post."""
+
+    @property
+    def slices(self) -> Mapping[str, NDArray[np.str_]]:
+        """Each post's level in every slice."""
+
+    @property
+    def losses(self) -> Floats:
+        """How far off each forecast was, at least 0; what gains are shares of."""
+
+    def promise(self, nominal: float) -> Promise:
+        """Hold what the forecasts say of themselves against what came true."""
+
+    def take(self, posts: NDArray[np.bool_]) -> Self:
+        """Return the forecasts of some posts, without their slices."""
+
+
+class Reported(Protocol):
+    """What a family says of a model on a holdout."""
+
+    @property
+    def ladder(self) -> Ladder:
+        """Every rung's metrics."""
+
+    @property
+    def model(self) -> Judgement:
+        """The model's own forecasts."""
+
+    @property
+    def anchor_gain(self) -> Interval:
+        """What the model saves of the account anchor's error."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the model's known metrics, and those of the rungs below it that trackers compare by."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +123,8 @@ class Report:
 
 
 def report_on(
-    task: Task[FittedModel],
-    model: FittedModel,
+    task: Performance,
+    model: PerformanceModel,
     examples: Examples,
     split: Split,
     *,
@@ -88,18 +137,13 @@ def report_on(
     return Report(rungs, ladder(rungs, median, replicates, seed), median)
 
 
-def errors(scored: Scored) -> Floats:
-    """Return the absolute error of each forecast, in log1p of the primary count."""
-    return np.abs(scored.truth - scored.prediction)
-
-
-def gain(champion: Scored, challenger: Scored, *, replicates: int, seed: int) -> Interval:
+def gain(champion: Judgement, challenger: Judgement, *, replicates: int, seed: int) -> Interval:
     """Return the share of the champion's error that the challenger saves on the same posts."""
-    return paired_gain(challenger.account, errors(champion), errors(challenger), replicates, seed)
+    return paired_gain(challenger.account, champion.losses, challenger.losses, replicates, seed)
 
 
 def slice_gains(
-    champion: Scored, challenger: Scored, *, min_posts: int, min_accounts: int, replicates: int, seed: int
+    champion: Judgement, challenger: Judgement, *, min_posts: int, min_accounts: int, replicates: int, seed: int
 ) -> list[tuple[str, int, int, Interval]]:
     """Return name, posts, accounts and gain of each gated slice that is large enough to say something."""
     found = []
@@ -112,11 +156,6 @@ def slice_gains(
                 part = gain(champion.take(inside), challenger.take(inside), replicates=replicates, seed=seed)
                 found.append((f"{name} {level}", int(inside.sum()), accounts, part))
     return found
-
-
-def coverage(scored: Scored) -> tuple[float, float]:
-    """Return the share of posts inside their interval and its standard error clustered by account."""
-    return coverage_with_error(scored.account, (scored.lower <= scored.truth) & (scored.truth <= scored.upper))
 
 
 def engagement_metrics(task: Performance, model: PerformanceModel, examples: Examples, rows: Ints) -> dict[str, float]:

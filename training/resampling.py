@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,23 +84,29 @@ class Ranking:
         levels, code = np.unique(values, return_inverse=True)
         return cls(code, len(levels))
 
-    def places(self, weight: Floats) -> tuple[Floats, Floats]:
+    def places(self, weight: Floats, top: Callable[[float], float] | None = None) -> tuple[Floats, Floats]:
         """Rank the posts of a sample in which post i occurs `weight[i]` times.
 
-        Returns the mid-rank of each post, centred at 0, and the share of it that lies in the top fifth: posts
-        tied across the border fill the places left in equal parts, the mean over all ways to break the tie.
+        Returns the mid-rank of each post, centred at 0, and the share of it that lies in the top, a fifth unless said
+        otherwise: posts tied across the border fill the places left in equal parts, the mean over all ways to break
+        the tie.
         """
         count = np.bincount(self.code, weight, self.distinct)
         up_to = np.cumsum(count)
         posts = up_to[-1]
         rank = up_to - (count + posts) / 2
-        share = np.clip((fifth(posts) - (posts - up_to)) / np.maximum(count, 1), 0, 1)
+        share = np.clip(((top or fifth)(posts) - (posts - up_to)) / np.maximum(count, 1), 0, 1)
         return rank[self.code], share[self.code]
 
 
 def fifth(posts: float) -> float:
     """Return how many posts make the top fifth, at least one."""
     return max(1.0, posts // 5)
+
+
+def tenth(posts: float) -> float:
+    """Return how many posts make the top tenth, at least one."""
+    return max(1.0, posts // 10)
 
 
 def agreement(truth: Ranking, predictions: list[Ranking], weight: Floats) -> Floats:

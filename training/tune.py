@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -37,6 +37,17 @@ STARTUP_TRIALS = 5
 
 Progress = Callable[[int, int, float], None]
 """Called after each trial with the trials finished, the budget and the best score so far."""
+
+
+class SearchFold(Protocol):
+    """A fold on which recipes are judged."""
+
+    def error(self, recipe: Recipe) -> float:
+        """Return how far off a recipe is on the fold's later rows; the lower the better."""
+
+
+Prepare = Callable[[Examples, Ints, Recipe], Sequence[SearchFold]]
+"""Computes the folds of some rows, all that trials share done once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +85,7 @@ class Tuned:
     Attributes
     ----------
     score
-        Mean absolute error of log1p over the folds; the lower the better.
+        Mean error over the folds, of log1p or what else the family judges by; the lower the better.
     trials
         Every finished trial: number, state, score (of a pruned one over its first folds) and parameters.
     """
@@ -94,6 +105,7 @@ def tune(
     study_name: str,
     previous: Parameters | None = None,
     progress: Progress | None = None,
+    prepare: Prepare | None = None,
 ) -> Tuned:
     """Search the parameters of `start`'s estimator on some rows, within a budget of trials.
 
@@ -106,6 +118,8 @@ def tune(
     ----------
     storage
         URL of the database that keeps the study; without one it is gone afterwards.
+    prepare
+        Computes the folds of a family; those of performance unless given.
     """
     optuna = _optuna()
     study = optuna.create_study(
@@ -119,7 +133,7 @@ def tune(
     maker = estimator(start.estimator)
     given = [maker.defaults] if previous in (None, maker.defaults) else [previous, maker.defaults]
     budget = trials if maker.defaults else 1
-    folds = prepare_folds(examples, rows, start) if len(_finished(study)) < budget else []
+    folds = (prepare or prepare_folds)(examples, rows, start) if len(_finished(study)) < budget else []
     while (done := len(_finished(study))) < budget:
         study.sampler = optuna.samplers.TPESampler(seed=start.seed * 100_003 + done, n_startup_trials=STARTUP_TRIALS)
         if done < len(given):
@@ -158,8 +172,8 @@ def prepare_folds(examples: Examples, rows: Ints, recipe: Recipe) -> list[Fold]:
     return folds
 
 
-def judge_recipe(recipe: Recipe, folds: list[Fold], trial: Trial | None = None) -> float:
-    """Return the mean absolute error of a recipe over the folds.
+def judge_recipe(recipe: Recipe, folds: Sequence[SearchFold], trial: Trial | None = None) -> float:
+    """Return the mean error of a recipe over the folds.
 
     Raises
     ------
@@ -182,7 +196,7 @@ def _report(trial: Trial, error: float, judged: int, folds: int) -> None:
         raise _optuna().TrialPruned
 
 
-def _tell(study: Study, trial: Trial, recipe: Recipe, folds: list[Fold]) -> None:
+def _tell(study: Study, trial: Trial, recipe: Recipe, folds: Sequence[SearchFold]) -> None:
     optuna = _optuna()
     try:
         study.tell(trial, judge_recipe(recipe, folds, trial))
