@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from features.columns import Floats, Posts
 from features.schema import PRIMARY, Platform
 from registry.loading import posts_of_rows
 from serving.versions import Version
+from training.answering import answer_posts
 
 
 class Range(BaseModel):
@@ -63,6 +65,7 @@ class ViralityAnswer(Stamp):
         description="what a group of features adds, 0 to 1 by where that falls among the posts learned from; "
         "null where nothing of it is known"
     )
+    viral_above: float = Field(description="views, or likes, beyond which the post counts as viral")
     account_known: bool
     unused: list[str] = Field(description="metadata that no model reads yet")
 
@@ -134,7 +137,7 @@ def warm(version: Version) -> None:
 
 
 def _performance(version: Version, posts: Posts, together: bool) -> Answered:
-    inputs, forecast = version.model.answer(posts, together=together)
+    inputs, forecast = answer_posts(version.model, posts, together=together)
     coverage = version.loaded.bundle.meta["recipe"]["coverage"]
     counts = _ranges(np.expm1(forecast.prediction), np.expm1(forecast.lower), np.expm1(forecast.upper))
     rates = _ranges(np.exp(forecast.engagement), np.exp(forecast.engagement_lower), np.exp(forecast.engagement_upper))
@@ -154,12 +157,36 @@ def _performance(version: Version, posts: Posts, together: bool) -> Answered:
     return Answered(answers, inputs.matrix)
 
 
+def _virality(version: Version, posts: Posts, together: bool) -> Answered:
+    inputs, forecast = answer_posts(version.model, posts, together=together)
+    chances = _ranges(forecast.probability, forecast.lower, forecast.upper)
+    factors = {name: values.tolist() for name, values in forecast.factors.items()}
+    answers = [
+        {
+            "platform": version.platform,
+            "virality_score": chance["value"],
+            "virality_interval": chance,
+            "confidence": 1 - (chance["upper"] - chance["lower"]),
+            "factors": {name: values[row] if values[row] == values[row] else None for name, values in factors.items()},
+            "viral_above": math.expm1(above),
+            "account_known": not new,
+        }
+        for row, (chance, above, new) in enumerate(
+            zip(chances, forecast.viral_above.tolist(), forecast.is_new.tolist(), strict=True)
+        )
+    ]
+    return Answered(answers, inputs.matrix)
+
+
 def _ranges(value: Floats, lower: Floats, upper: Floats) -> list[dict[str, float]]:
     rows = zip(value.tolist(), lower.tolist(), upper.tolist(), strict=True)
     return [{"value": value, "lower": lower, "upper": upper} for value, lower, upper in rows]
 
 
-_FAMILIES: Mapping[str, Callable[[Version, Posts, bool], Answered]] = {"performance": _performance}
+_FAMILIES: Mapping[str, Callable[[Version, Posts, bool], Answered]] = {
+    "performance": _performance,
+    "virality": _virality,
+}
 
 FAMILIES: Sequence[str] = tuple(_FAMILIES)
 """The model families that the service knows how to answer with."""

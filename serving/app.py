@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -76,7 +77,7 @@ class Service:
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the service over the workspace that the settings name."""
-    from serving.forecasts import add_forecasts
+    from serving.forecasts import add_forecasts, ask
     from serving.page import add_page
     from serving.state import add_state
 
@@ -92,6 +93,6 @@ def create_app(settings: Settings) -> FastAPI:
     tell_problems(app)
     add_forecasts(app, service)
     add_state(app, service)
-    add_page(app, service)
+    add_page(app, service, partial(ask, service))
     app.add_middleware(Gate, settings=settings.service, measures=service.measures)
     return app

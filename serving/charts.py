@@ -148,7 +148,7 @@ class HeatMap:
 
 
 def heat_map(surface: Sequence[Mapping[str, Any]]) -> HeatMap:
-    """Return the week behind posting times: `time_utc` (ISO 8601), `boost`, `lower`, `upper` of each hour."""
+    """Return the week behind a surface of posting times: an hour's `time_utc` (ISO 8601), `boost`, `lower`, `upper`."""
     hours = {(at.weekday(), at.hour): each for each in surface for at in [_utc(each["time_utc"])]}
     largest = max((abs(float(each["boost"])) for each in surface), default=0.0)
     rows = [(name, [_cell(hours.get((day, hour)), largest) for hour in range(24)]) for day, name in enumerate(DAYS)]

@@ -48,7 +48,8 @@ def _add_performance(app: FastAPI, service: Service) -> None:
     @app.post("/predict_performance", responses={200: {"model": PerformanceAnswer}})
     async def predict_performance(post: Post) -> Response:
         """Forecast views (or likes), engagement rate and score of a post, each with its interval."""
-        return _json(await ask(service, PERFORMANCE, post))
+        _check_posts(service, [post])
+        return _json(await service.forecaster.one(PERFORMANCE, post))
 
     @app.post("/predict_performance/batch", responses={200: {"model": PerformanceAnswers}})
     async def predict_performance_batch(batch: PerformanceBatch) -> Response:
@@ -61,7 +62,9 @@ def _add_virality(app: FastAPI, service: Service) -> None:
     @app.post("/predict_virality", responses={200: {"model": ViralityAnswer}})
     async def predict_virality(request: ViralityRequest) -> Response:
         """Forecast how likely a post is to land in the top tenth of what its account would lead one to expect."""
-        return _json(await ask(service, VIRALITY, request.post()) | {"unused": request.unused()})
+        post = request.post()
+        _check_posts(service, [post])
+        return _json(await service.forecaster.one(VIRALITY, post) | {"unused": request.unused()})
 
     @app.post("/predict_virality/batch", responses={200: {"model": ViralityAnswers}})
     async def predict_virality_batch(batch: ViralityBatch) -> Response:
@@ -77,26 +80,13 @@ def _add_posting_time(app: FastAPI, service: Service) -> None:
     @app.post("/predict_posting_time", responses={200: {"model": PostingTimeAnswer}})
     async def predict_posting_time(request: PostingTimeRequest) -> Response:
         """Forecast what the hour of posting does in the week to come, and say when nobody can tell."""
-        return _json(await ask_when(service, request))
+        [answer] = await _when(service, [request])
+        return _json(answer)
 
     @app.post("/predict_posting_time/batch", responses={200: {"model": PostingTimeAnswers}})
     async def predict_posting_time_batch(batch: PostingTimeBatch) -> Response:
         """Answer up to 1,000 questions of when to post."""
         return _json({"predictions": await _when(service, batch.posts)})
-
-
-async def ask(service: Service, family: str, post: Post) -> dict[str, Any]:
-    """Let the version in production of a family answer a post, within the limits of the service."""
-    if not getattr(service.settings.service, family):
-        raise _off(family)
-    _check_posts(service, [post])
-    return await service.forecaster.one(family, post)
-
-
-async def ask_when(service: Service, request: PostingTimeRequest) -> dict[str, Any]:
-    """Answer when to post."""
-    [answer] = await _when(service, [request])
-    return answer
 
 
 async def _when(service: Service, requests: Sequence[PostingTimeRequest]) -> list[dict[str, Any]]:
@@ -120,6 +110,22 @@ async def _when(service: Service, requests: Sequence[PostingTimeRequest]) -> lis
     return await asyncio.to_thread(lambda: [answer(request) for request in requests])
 
 
+async def ask(service: Service, feature: str, post: Post) -> dict[str, Any]:
+    """Answer what the page asks of a feature about one post."""
+    if not getattr(service.settings.service, feature):
+        raise _off(feature)
+    if feature == POSTING_TIME:
+        asked = {name: getattr(post, name) for name in PostingTimeRequest.model_fields if hasattr(post, name)}
+        [answer] = await _when(service, [PostingTimeRequest(**asked)])
+        return answer
+    _check_posts(service, [post])
+    return await service.forecaster.one(feature, post)
+
+
+def _off(feature: str) -> ProblemError:
+    return ProblemError(404, f"{feature} is switched off here; whoever runs the service can set service.{feature}")
+
+
 def _say_off(app: FastAPI, feature: str) -> None:
     """Answer for a feature that is switched off: there is no such address here, and why."""
 
@@ -128,10 +134,6 @@ def _say_off(app: FastAPI, feature: str) -> None:
 
     for path in (f"/predict_{feature}", f"/predict_{feature}/batch"):
         app.add_api_route(path, off, methods=["POST"], include_in_schema=False)
-
-
-def _off(feature: str) -> ProblemError:
-    return ProblemError(404, f"{feature} is switched off here; whoever runs the service can set service.{feature}")
 
 
 def _check_posts(service: Service, posts: Sequence[Post]) -> None:

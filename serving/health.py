@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from monitoring.log import LogState
+from serving.problems import without_paths
 from serving.versions import Deployed, Version
 
 
@@ -32,9 +33,9 @@ class Health(BaseModel):
 
 def health_of(deployed: Deployed, log: LogState) -> Health:
     """Return the state of the service from that of its parts."""
-    problems = dict(deployed.problems)
+    problems = {about: without_paths(words) for about, words in deployed.problems.items()}
     if log.error is not None:
-        problems["log"] = log.error
+        problems["log"] = without_paths(log.error)
     status: Literal["ok", "degraded", "empty"] = "degraded" if problems else "ok"
     return Health(
         status=status if deployed.champions else "empty",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version as installed_version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,10 @@ from features.errors import NoChampionError, SchemaError
 from features.schema import Platform
 from serving import page_data, words
 from serving.charts import heat_map
-from serving.forecasts import PERFORMANCE, VIRALITY, ask, ask_when
 from serving.health import health_of
 from serving.page_data import Told, Virality
 from serving.posts import Post
-from serving.problems import ProblemError
-from serving.requests import PostingTimeRequest
+from serving.problems import ProblemError, without_paths
 from serving.versions import Deployed, Version
 from training.drawing import PLATFORM_NAMES
 
@@ -35,17 +33,8 @@ if TYPE_CHECKING:
 
     from serving.app import Service
 
-
-@dataclass(frozen=True)
-class Asking:
-    """Whom the form asks: the versions in production of a family about a post, and when to post.
-
-    Every answer about a post is logged. `when` is None where the hours are not compared.
-    """
-
-    post: Callable[[str, Post], Awaitable[dict[str, Any]]]
-    when: Callable[[PostingTimeRequest], Awaitable[dict[str, Any]]] | None = None
-
+Ask = Callable[[str, Post], Awaitable[dict[str, Any]]]
+"""Lets the version in production of a family answer a post, and logs the answer."""
 
 FIELDS = {
     "platform": "Platform",
@@ -88,20 +77,19 @@ class Tried:
     told: Told | None = None
     virality: Virality | None = None
     no_virality: str | None = None
-    surface: Any = None
+    surface: Mapping[str, Any] | None = None
+    no_surface: str | None = None
 
 
-def add_page(app: FastAPI, service: Service) -> None:
+def add_page(app: FastAPI, service: Service, ask: Ask) -> None:
     """Add the page and its files to an app; where it is switched off they answer 404 with the reason."""
     ledger = page_data.LedgerReader(service.settings.database_uri)
-    when = partial(ask_when, service) if service.settings.service.posting_time else None
-    asking = Asking(partial(ask, service), when)
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
         _check_switch(service)
         now = datetime.now(UTC)
-        tried = await _try(service.versions.deployed, dict(request.query_params), asking, now)
+        tried = await _try(service.versions.deployed, dict(request.query_params), ask, now)
         decided = await ledger.latest()
         html = await asyncio.to_thread(lambda: render(**_view(service, decided, tried, now)))
         return Response(html, tried.status, {"cache-control": "no-store"}, "text/html; charset=utf-8")
@@ -147,51 +135,50 @@ def _fault_words(kind: str, message: str) -> str:
     return message.removeprefix("Value error, ") if known is None else known
 
 
-async def _try(deployed: Deployed, query: Mapping[str, str], asking: Asking, now: datetime) -> Tried:
+async def _try(deployed: Deployed, query: Mapping[str, str], ask: Ask, now: datetime) -> Tried:
     """Answer the form, if it was sent."""
     typed = typed_into(query, now)
     if not any(query.get(name) for name in FIELDS):
         return Tried(typed)
     try:
         post = post_of(typed)
-        answer = await asking.post(PERFORMANCE, post)
+        answer = await ask("performance", post)
     except ValidationError as error:
         return Tried(typed, faults=faults_of(error), status=422)
     except (NoChampionError, SchemaError, ProblemError) as error:
         return Tried(typed, problem=_problem_words(error), status=_status(error))
     version = _who_answered(deployed, answer)
     outcomes = [] if version is None else await asyncio.to_thread(page_data.outcomes_of, version, post.account_id)
-    factors, without = await _virality(deployed, asking, post)
+    factors, no_factors = await _virality(deployed, post, ask)
+    surface, no_surface = await _surface(post, ask)
     return Tried(
         typed,
         told=page_data.told(answer, post.account_id, outcomes),
         virality=factors,
-        no_virality=without,
-        surface=await _surface(asking, post),
+        no_virality=no_factors,
+        surface=surface,
+        no_surface=no_surface,
     )
 
 
-async def _virality(deployed: Deployed, asking: Asking, post: Post) -> tuple[Virality | None, str | None]:
+async def _virality(deployed: Deployed, post: Post, ask: Ask) -> tuple[Virality | None, str | None]:
     """Return what a virality model says of the post, or why there is nothing."""
     name = PLATFORM_NAMES[post.platform]
-    if deployed.champion(post.platform, VIRALITY) is None:
+    if deployed.champion(post.platform, "virality") is None:
         return None, f"There is no virality model of {name} in production, so nothing is said about factors."
     try:
-        return page_data.virality(await asking.post(VIRALITY, post)), None
+        return page_data.virality(await ask("virality", post)), None
     except (NoChampionError, SchemaError, ProblemError) as error:
         return None, f"Nothing is said about factors: {_problem_words(error)}."
 
 
-async def _surface(asking: Asking, post: Post) -> dict[str, Any] | None:
-    """Return what each hour of the coming week does for the post; nothing where that is switched off."""
-    if asking.when is None:
-        return None
-    names = set(PostingTimeRequest.model_fields) & set(Post.model_fields)
-    request = PostingTimeRequest(**{name: getattr(post, name) for name in names})
+async def _surface(post: Post, ask: Ask) -> tuple[dict[str, Any] | None, str | None]:
+    """Return what the hours of the coming week are worth to the post, or why nobody can tell."""
     try:
-        return await asking.when(request)
+        answer = await ask("posting_time", post)
     except (NoChampionError, SchemaError, ProblemError) as error:
-        return {"surface": None, "sentence": _problem_words(error)}
+        return None, f"The hours of the week are not compared: {_problem_words(error)}."
+    return (answer, None) if answer["measured"] else (None, answer["sentence"])
 
 
 def _who_answered(deployed: Deployed, answer: Mapping[str, Any]) -> Version | None:
@@ -201,7 +188,7 @@ def _who_answered(deployed: Deployed, answer: Mapping[str, Any]) -> Version | No
 
 
 def _problem_words(error: Exception) -> str:
-    return error.detail if isinstance(error, ProblemError) else page_data.without_paths(str(error))
+    return error.detail if isinstance(error, ProblemError) else without_paths(str(error))
 
 
 def _status(error: Exception) -> int:
@@ -219,10 +206,10 @@ def _view(service: Service, decided: page_data.Decided, tried: Tried, now: datet
         "now": now,
         "installed": installed_version("clipcast"),
         "health": health,
-        "problems": {name: page_data.without_paths(text) for name, text in sorted(health.problems.items())},
+        "problems": dict(sorted(health.problems.items())),
         "platforms": [(name, PLATFORM_NAMES[name]) for name in offered],
         "tried": tried,
-        "heat_map": heat_map(tried.surface["surface"]) if tried.surface and tried.surface["surface"] else None,
+        "heat_map": heat_map(tried.surface["surface"]) if tried.surface else None,
         "cards": page_data.cards(deployed, service.settings.cards_dir, decided.metrics, now),
         "traffic": page_data.traffic(service.measures),
         "log": log,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from registry.ledger import Ledger, Row
 from serving import words
 from serving.charts import Bar, Strip, Whisker, bars, strip, whiskers
 from serving.measures import Measures
+from serving.problems import without_paths
 from serving.versions import Deployed, Version
 from training.drawing import PLATFORM_NAMES
 from training.ladder import ANCHOR, CONSTANT, MODEL
@@ -37,8 +37,6 @@ KEEP_S = 5.0
 
 PATIENCE_S = 2.0
 """How long the page waits for the ledger."""
-
-_PATH = re.compile(r"(?<![\w/.])(?:[\w+.-]+://)?/+(?:[^\s/:;,'\"()]+/)+([^\s/:;,'\"()]*)")
 
 _log = logging.getLogger(__name__)
 
@@ -133,7 +131,7 @@ class Told:
     """A forecast in words, and as a range over what is known of the account."""
 
     metric: str
-    account: str
+    account: str | None
     value: str
     lower: str
     upper: str
@@ -156,15 +154,6 @@ class Virality:
     score: str
     confidence: str
     factors: list[Bar]
-
-
-def without_paths(text: str) -> str:
-    """Shorten every path of this machine to its last part: whoever looks at the page need not know the rest.
-
-    >>> without_paths("the model in /srv/clipcast/bundles/ab12 is damaged; run 3/4")
-    'the model in …/ab12 is damaged; run 3/4'
-    """
-    return _PATH.sub(r"…/\1", text)
 
 
 def model_words(name: str) -> str:
@@ -381,7 +370,7 @@ def told(answer: Mapping[str, Any], account: str | None, outcomes: Sequence[floa
     value, lower, upper = (float(primary[name]) for name in ("value", "lower", "upper"))
     return Told(
         metric=metric,
-        account=account or "a stranger",
+        account=account,
         value=words.count(value),
         lower=words.count(lower),
         upper=words.count(upper),

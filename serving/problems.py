@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ _ADVICE = {
     404: "; /docs lists what there is",
     405: "; /docs lists what there is",
 }
+
+_PATH = re.compile(r"(?<![\w/.])(?:[\w+.-]+://)?/+(?:[^\s/:;,'\"()]+/)+([^\s/:;,'\"()]*)")
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,15 @@ def problem(status: int, detail: str, faults: Sequence[Fault] = (), headers: dic
     return Response(orjson.dumps(told.model_dump()), status, headers, MEDIA_TYPE)
 
 
+def without_paths(text: str) -> str:
+    """Shorten every path of this machine to its last part: who asks need not know the rest.
+
+    >>> without_paths("the model in /srv/clipcast/bundles/ab12 is damaged; run 3/4")
+    'the model in …/ab12 is damaged; run 3/4'
+    """
+    return _PATH.sub(r"…/\1", text)
+
+
 def defect(scope: Scope, error: Exception) -> Response:
     """Log an error that nobody foresaw, and return what to answer: nothing of it."""
     _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
@@ -84,9 +96,9 @@ async def _of_ours(_: Request, error: Any) -> Response:
 
 async def _of_clipcast(request: Request, error: Any) -> Response:
     if isinstance(error, NoChampionError):
-        return problem(404, str(error))
+        return problem(404, without_paths(str(error)))
     if isinstance(error, SchemaError):
-        return problem(422, str(error))
+        return problem(422, without_paths(str(error)))
     return defect(request.scope, error)
 
 

@@ -173,6 +173,15 @@ def test_health_names_what_serves_and_an_empty_service_is_not_well(
     assert (answer.status_code, answer.json()["status"]) == (503, "empty")
 
 
+def test_what_is_not_well_is_told_without_the_places_where_it_lies(workspace: Workspace, tmp_path: Path) -> None:
+    settings = workspace.settings.model_copy(update={"home": tmp_path / "deep" / "folder"})
+    settings.home.mkdir(parents=True)
+    settings.production_file.write_text(workspace.settings.production_file.read_text())
+    told = opened(Workspace(settings, "tiktok")).get("/health").json()["problems"][workspace.model]
+    assert "bundle.json cannot be read" in told
+    assert "deep" not in told
+
+
 def test_models_say_what_they_learned_from(service: Service) -> None:
     [model] = service.get("/models").json()["models"]
     assert (model["role"], model["platform"], model["family"]) == ("champion", "tiktok", "performance")

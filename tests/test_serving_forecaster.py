@@ -24,6 +24,8 @@ from serving.measures import Measures
 from serving.posts import Post
 from serving.versions import Deployed, Version
 from tests.training_world import built, known_frame, recipe
+from training.answering import answer_posts
+from training.examples import Inputs
 from training.performance import Performance
 from training.performance_model import PerformanceModel
 
@@ -75,10 +77,13 @@ class Breaking:
     def __init__(self, word: str) -> None:
         self.word = word
 
-    def answer(self, posts: Posts, *, together: bool) -> Any:
-        if any(self.word in (caption or "") for caption in posts.caption):
+    def __getattr__(self, name: str) -> Any:
+        return getattr(model(), name)
+
+    def forecast(self, inputs: Inputs, names: list[str]) -> Any:
+        if any(self.word in (caption or "") for caption in inputs.captions):
             raise ValueError("this post breaks the model")
-        return model().answer(posts, together=together)
+        return model().forecast(inputs, names)
 
 
 def rows(count: int = 12) -> list[dict[str, Any]]:
@@ -201,7 +206,7 @@ def test_the_log_holds_what_was_asked_what_was_read_and_what_was_answered() -> N
     asked = Asked(model())
     [answer] = asked.answers([posts(2)[1]])
     [logged] = asked.logged
-    inputs, _ = model().answer(Posts.from_frame(posts_of_rows([rows(2)[1]], "tiktok")), together=False)
+    inputs, _ = answer_posts(model(), Posts.from_frame(posts_of_rows([rows(2)[1]], "tiktok")), together=False)
     np.testing.assert_array_equal(np.frombuffer(logged.features), inputs.matrix[0])
     assert orjson.loads(logged.answer)["views"] == answer["views"]
     assert orjson.loads(logged.inputs)["account_id"] == rows(2)[1]["account_id"]
