@@ -125,7 +125,7 @@ model.predict(posts).to_csv(sys.argv[1], index=False)
         assert (joined[name] - joined[f"{name}_served"]).abs().max() <= 1e-9
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_daily_refresh_refits_it_and_a_lost_alias_of_it_is_put_back(workspace):
     from mlflow.tracking import MlflowClient
 
