@@ -29,8 +29,8 @@ types: $(STAMP) ## Check types, strictly
 imports: $(STAMP) ## Check which room imports which
 	$(BIN)/lint-imports --no-logo --no-cache
 
-pytest: $(STAMP) ## Run the tests alone
-	$(BIN)/python -m pytest
+pytest: $(STAMP) ## Run the tests alone, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(STAMP) ## Kill and race real processes for minutes on end
 	$(BIN)/python -m pytest -m soak

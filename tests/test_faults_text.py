@@ -104,6 +104,7 @@ def test_a_screen_still_has_colours_and_a_bar_that_moves():
 def test_the_commands_show_markup_of_others_as_text(capsys):
     outcome = {
         "platform": "[red]tiktok",
+        "family": "performance",
         "verdict": "failed",
         "reason": "[/] no [bold]file\x1b[2J",
         "card": "[/red].md",
