@@ -69,12 +69,16 @@ class PredictionLog:
     """Predictions on their way into the database: `append` leaves them in memory, a thread writes them in batches.
 
     The thread starts with `start` (or `with`), and a row is written `flush_s` after it was appended at the latest.
-    While the database is full, locked or away, rows wait, up to `capacity` of them; beyond that the oldest are
-    given up and counted. What was written twice, because nobody heard that it was, is there once.
+    While the database is full, locked or away, rows wait, up to `capacity` of them and `capacity_bytes` of what was
+    asked, read and answered; beyond that the oldest are given up and counted. What was written twice, because nobody
+    heard that it was, is there once.
     """
 
-    def __init__(self, uri: str, *, flush_s: float = 0.5, capacity: int = 200_000) -> None:
-        self._uri, self._flush_s, self._capacity = uri, flush_s, capacity
+    def __init__(
+        self, uri: str, *, flush_s: float = 0.5, capacity: int = 200_000, capacity_bytes: int = 400 * 2**20
+    ) -> None:
+        self._uri, self._flush_s, self._capacity, self._capacity_bytes = uri, flush_s, capacity, capacity_bytes
+        self._bytes = 0
         self._waiting: deque[Prediction] = deque()
         self._first = 0  # number of the oldest row that waits, of all that ever did
         self._written = self._dropped = 0
@@ -116,11 +120,12 @@ class PredictionLog:
             if self._closed:
                 self._dropped += 1
             else:
-                if len(self._waiting) >= self._capacity:
-                    self._waiting.popleft()
+                self._waiting.append(prediction)
+                self._bytes += _size(prediction)
+                while len(self._waiting) > self._capacity or self._bytes > self._capacity_bytes:
+                    self._bytes -= _size(self._waiting.popleft())
                     self._first += 1
                     self._dropped += 1
-                self._waiting.append(prediction)
                 return
         logger.error("prediction %s came after the log was closed, and is lost", prediction.id)
 
@@ -179,7 +184,7 @@ class PredictionLog:
         with self._lock:
             given_up = min(self._first - first, count)
             for _ in range(count - given_up):
-                self._waiting.popleft()
+                self._bytes -= _size(self._waiting.popleft())
             self._first += count - given_up
             self._written += count - refused
             self._dropped += refused - given_up
@@ -233,3 +238,7 @@ def _write(database: Database, batch: Sequence[Prediction]) -> int:
 
 def _words(error: Exception) -> str:
     return str(error) if isinstance(error, ClipcastError) else redact(f"{type(error).__name__}: {error}")
+
+
+def _size(prediction: Prediction) -> int:
+    return len(prediction.inputs) + len(prediction.features) + len(prediction.answer)

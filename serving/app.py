@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 
@@ -28,20 +29,28 @@ COPIES = "serving"
 """Folder of the workspace for copies of what serves."""
 
 MOST_WAITING = 50_000
-"""Predictions that wait in memory while their database is away, some 2 kB each."""
+MOST_BYTES_WAITING = 100 * 2**20
+"""Predictions that wait in memory while their database is away, and what they may take there."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """All that answers requests, in one process."""
+    """All that answers requests, in one process.
+
+    Attributes
+    ----------
+    hours
+        Held by the one call that asks when to post and has its turn.
+    """
 
     settings: Settings
     versions: Versions
     log: PredictionLog
     measures: Measures
     forecaster: Forecaster
+    hours: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
@@ -49,7 +58,7 @@ class Service:
         versions = Versions(
             settings.production_file, settings.bundles_dir, settings.home / COPIES, settings.service.models, warm
         )
-        log = PredictionLog(settings.predictions_uri, capacity=MOST_WAITING)
+        log = PredictionLog(settings.predictions_uri, capacity=MOST_WAITING, capacity_bytes=MOST_BYTES_WAITING)
         measures = Measures(lambda: versions.deployed, lambda: log.state)
         forecaster = Forecaster(lambda: versions.deployed, log, measures, settings.service)
         return cls(settings, versions, log, measures, forecaster)
@@ -57,20 +66,22 @@ class Service:
     @contextlib.asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """Load the versions, follow what is promoted, and at the end write down what is not written yet."""
-        await asyncio.to_thread(self.versions.refresh)
-        self.log.start()
-        following = asyncio.create_task(self._follow())
-        try:
-            yield
-        finally:
-            following.cancel()
-            await asyncio.to_thread(self.log.close)
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "upkeep") as upkeep:  # a thread that no request can keep busy
+            await loop.run_in_executor(upkeep, self.versions.refresh)
+            self.log.start()
+            following = asyncio.create_task(self._follow(upkeep))
+            try:
+                yield
+            finally:
+                following.cancel()
+                await loop.run_in_executor(upkeep, self.log.close)
 
-    async def _follow(self) -> None:
+    async def _follow(self, upkeep: ThreadPoolExecutor) -> None:
         while True:
             await asyncio.sleep(self.settings.service.poll_s)
             try:
-                await asyncio.to_thread(self.versions.refresh)
+                await asyncio.get_running_loop().run_in_executor(upkeep, self.versions.refresh)
             except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
                 _log.exception("what is in production could not be looked at")
 

@@ -17,7 +17,7 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from features.errors import ServiceError
-from features.settings import Settings
+from features.settings import ServiceSettings, Settings
 
 PASSING = (429, 502, 503, 504)
 """Statuses that may be gone at the next attempt."""
@@ -112,7 +112,7 @@ class PerformancePredictor:
             return
         from serving.app import create_app
 
-        app = create_app(self._settings)
+        app = create_app(self._settings.model_copy(update={"service": _open_to_this_process(self._settings.service)}))
         async with (
             app.state.service.running(app),
             httpx.AsyncClient(
@@ -120,6 +120,11 @@ class PerformancePredictor:
             ) as client,
         ):
             yield client
+
+
+def _open_to_this_process(service: ServiceSettings) -> ServiceSettings:
+    """Return the settings without what guards a service against others."""
+    return service.model_copy(update={"host": "127.0.0.1", "api_keys": (), "allowed_hosts": (), "requests_per_s": None})
 
 
 async def _post(client: httpx.AsyncClient, path: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,9 @@ from serving.versions import Deployed, Version
 MOST_TOGETHER = 64
 """Posts that are answered at once: more would keep the first of them waiting."""
 
+BATCHES_AT_ONCE = 2
+"""Calls with many posts that are answered at once; each takes a thread."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -79,6 +82,8 @@ class Forecaster:
         self._settings = settings
         self._waiting: dict[str, list[tuple[Question, asyncio.Future[dict[str, Any]]]]] = {}
         self._remembered: OrderedDict[tuple[str, str], _Remembered] = OrderedDict()
+        self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
+        self._shadows: set[asyncio.Task[None]] = set()
 
     async def one(self, family: str, post: Post) -> dict[str, Any]:
         """Answer a post.
@@ -91,6 +96,7 @@ class Forecaster:
         question = self._question(family, post)
         known = self._recall(question)
         if known is not None:
+            self._shadow([question])
             return self._answered(question, known, cached=True)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[dict[str, Any]] = loop.create_future()
@@ -106,11 +112,26 @@ class Forecaster:
         for version in {each.version.sha256: each.version for each in questions}.values():
             rows = [row for row, each in enumerate(questions) if each.version.sha256 == version.sha256]
             asked = [questions[row] for row in rows]
-            columns = columns_of([each.post for each in asked])
-            answered = await asyncio.to_thread(answer, version, columns, together=True)
-            for row, question, known in zip(rows, asked, _remember_each(answered), strict=True):
-                found[row] = self._answered(question, known, cached=False)
+            async with self._batches:
+                found.update(zip(rows, await self._answer_batch(asked), strict=True))
         return [found[row] for row in range(len(posts))]
+
+    async def _answer_batch(self, questions: Sequence[Question]) -> list[dict[str, Any]]:
+        """Answer posts of one version that know of one another, in a thread, so that they hold up nobody."""
+        columns = columns_of([each.post for each in questions])
+        try:
+            answered = await asyncio.to_thread(answer, questions[0].version, columns, together=True)
+        except Exception as error:
+            champion = self._instead_of(questions, error)
+            if champion is None:
+                raise
+            return await self._answer_batch([each.to(champion, Role.CHAMPION) for each in questions])
+        found = [
+            self._answered(question, known, cached=False)
+            for question, known in zip(questions, _remember_each(answered), strict=True)
+        ]
+        self._shadow(questions, together=True)
+        return found
 
     def _question(self, family: str, post: Post) -> Question:
         deployed = self._deployed()
@@ -149,31 +170,62 @@ class Forecaster:
                 self._answer_together([each])
             return
         question, future = group[0]
-        champion = self._deployed().champions.get(question.version.name)
-        if question.role is Role.CHALLENGER and champion is not None:
-            _log.error("%s %s failed", question.version.name, question.version.production.semver, exc_info=error)
-            self._measures.failed(question.version.name)
+        champion = self._instead_of([question], error)
+        if champion is not None:
             self._answer_together([(question.to(champion, Role.CHAMPION), future)])
         elif not future.done():
             future.set_exception(error)
 
-    def _shadow(self, questions: Sequence[Question]) -> None:
+    def _instead_of(self, questions: Sequence[Question], error: Exception) -> Version | None:
+        """Return the champion in place of a challenger that failed, which is counted; None where none was asked."""
+        version = questions[0].version
+        champion = self._deployed().champions.get(version.name)
+        if questions[0].role is not Role.CHALLENGER or champion is None:
+            return None
+        _log.error("%s %s failed", version.name, version.production.semver, exc_info=error)
+        self._measures.failed(version.name, len(questions))
+        return champion
+
+    def _shadow(self, questions: Sequence[Question], *, together: bool = False) -> None:
         """Let the challenger forecast what the champion answered, for the log alone and after the answers are out."""
         champions = [each for each in questions if each.role is Role.CHAMPION]
         challenger = self._deployed().challengers.get(questions[0].version.name)
-        if self._settings.shadow and challenger is not None and champions:
-            asyncio.get_running_loop().call_soon(self._shadow_with, challenger, champions)
-
-    def _shadow_with(self, challenger: Version, asked: Sequence[Question]) -> None:
-        questions = [each.to(challenger, Role.SHADOW) for each in asked]
-        try:
-            answered = answer(challenger, columns_of([each.post for each in questions]))
-        except Exception:  # noqa: BLE001  nobody waits for it
-            _log.exception("%s %s failed in the shadow", challenger.name, challenger.production.semver)
-            self._measures.failed(challenger.name)
+        if not self._settings.shadow or challenger is None or not champions:
             return
+        asked = [each.to(challenger, Role.SHADOW) for each in champions]
+        if together:
+            task = asyncio.get_running_loop().create_task(self._shadow_batch(asked))
+            self._shadows.add(task)  # a task that nobody holds may be collected before it is done
+            task.add_done_callback(self._shadows.discard)
+        else:
+            asyncio.get_running_loop().call_soon(self._shadow_apart, asked)
+
+    def _shadow_apart(self, questions: Sequence[Question]) -> None:
+        try:
+            answered = answer(questions[0].version, columns_of([each.post for each in questions]))
+        except Exception as error:  # noqa: BLE001  nobody waits for it
+            self._note_failed_shadow(questions, error)
+        else:
+            self._log_shadow(questions, answered)
+
+    async def _shadow_batch(self, questions: Sequence[Question]) -> None:
+        columns = columns_of([each.post for each in questions])
+        try:
+            async with self._batches:
+                answered = await asyncio.to_thread(answer, questions[0].version, columns, together=True)
+        except Exception as error:  # noqa: BLE001  nobody waits for it
+            self._note_failed_shadow(questions, error)
+        else:
+            self._log_shadow(questions, answered)
+
+    def _log_shadow(self, questions: Sequence[Question], answered: Answered) -> None:
         for question, known in zip(questions, _remember_each(answered), strict=True):
             self._answered(question, known, cached=False)
+
+    def _note_failed_shadow(self, questions: Sequence[Question], error: Exception) -> None:
+        version = questions[0].version
+        _log.error("%s %s failed in the shadow", version.name, version.production.semver, exc_info=error)
+        self._measures.failed(version.name, len(questions))
 
     def _recall(self, question: Question) -> _Remembered | None:
         key = question.version.sha256, question.sha256

@@ -25,6 +25,7 @@ from serving.media import media_file
 from serving.posts import Post
 from serving.problems import ProblemError
 from serving.requests import PerformanceBatch, PostingTimeBatch, PostingTimeRequest, ViralityBatch, ViralityRequest
+from serving.versions import Version
 from training.posting_time import posting_time
 
 PERFORMANCE, VIRALITY, POSTING_TIME = "performance", "virality", "posting_time"
@@ -85,29 +86,35 @@ def _add_posting_time(app: FastAPI, service: Service) -> None:
 
     @app.post("/predict_posting_time/batch", responses={200: {"model": PostingTimeAnswers}})
     async def predict_posting_time_batch(batch: PostingTimeBatch) -> Response:
-        """Answer up to 1,000 questions of when to post."""
+        """Answer up to 200 questions of when to post."""
         return _json({"predictions": await _when(service, batch.posts)})
 
 
 async def _when(service: Service, requests: Sequence[PostingTimeRequest]) -> list[dict[str, Any]]:
-    """Answer when to post, in a thread, since each question is that of 168 posts."""
+    """Answer when to post, each question in a thread of its own, since it is that of 168 posts.
+
+    One call at a time has its turn, and one that has waited too long ends with the question it is at.
+    """
     _check_size(service, [request.caption for request in requests])
-    deployed, now = service.versions.deployed, datetime.now(UTC)
+    now, found = datetime.now(UTC), []
+    async with service.hours:
+        for request in requests:
+            version = service.versions.deployed.champion(request.platform, PERFORMANCE)
+            if version is None:
+                raise no_champion(request.platform, PERFORMANCE)
+            found.append(await asyncio.to_thread(_best_hours, version, request, now))
+    return found
 
-    def answer(request: PostingTimeRequest) -> dict[str, Any]:
-        version = deployed.champion(request.platform, PERFORMANCE)
-        if version is None:
-            raise no_champion(request.platform, PERFORMANCE)
-        found = posting_time(
-            version.model,
-            now=now,
-            account=request.account_id or request.artist_name,
-            post=request.known(),
-            countries=request.target_countries,
-        )
-        return {"model": version.name, "version": version.production.semver, **found.to_dict()}
 
-    return await asyncio.to_thread(lambda: [answer(request) for request in requests])
+def _best_hours(version: Version, request: PostingTimeRequest, now: datetime) -> dict[str, Any]:
+    found = posting_time(
+        version.model,
+        now=now,
+        account=request.account_id or request.artist_name,
+        post=request.known(),
+        countries=request.target_countries,
+    )
+    return {"model": version.name, "version": version.production.semver, **found.to_dict()}
 
 
 async def ask(service: Service, feature: str, post: Post) -> dict[str, Any]:

@@ -96,8 +96,9 @@ class Gate:
         self._measures = measures
         self._rate = Rate(settings.requests_per_s) if settings.requests_per_s else None
         # A page from elsewhere may not reach a service on this machine under a name of its own (DNS rebinding).
-        own = {"localhost", "127.0.0.1", "::1", *settings.allowed_hosts}
-        self._hosts = own if is_loopback(settings.host) else set(settings.allowed_hosts)
+        own = {"localhost", "127.0.0.1", "::1", settings.host.strip("[]"), *settings.allowed_hosts}
+        asked = is_loopback(settings.host) or bool(settings.allowed_hosts)
+        self._hosts = {name.lower() for name in own} if asked else set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer why not."""
@@ -216,7 +217,7 @@ def _host(headers: dict[bytes, bytes]) -> str:
     >>> _host({b"host": b"[::1]:8000"}), _host({b"host": b"localhost:8000"})
     ('::1', 'localhost')
     """
-    said = headers.get(b"host", b"").decode("latin-1")
+    said = headers.get(b"host", b"").decode("latin-1").lower()
     return said[1:].partition("]")[0] if said.startswith("[") else said.partition(":")[0]
 
 

@@ -35,7 +35,7 @@ def health_of(deployed: Deployed, log: LogState) -> Health:
     """Return the state of the service from that of its parts."""
     problems = {about: without_paths(words) for about, words in deployed.problems.items()}
     if log.error is not None:
-        problems["log"] = without_paths(log.error)
+        problems["log"] = "predictions cannot be written and wait in memory; the service's own log says why"
     status: Literal["ok", "degraded", "empty"] = "degraded" if problems else "ok"
     return Health(
         status=status if deployed.champions else "empty",

@@ -47,9 +47,9 @@ class Measures:
         self._predictions.labels(model, role).inc()
         self.recent_ms.append(latency_ms)
 
-    def failed(self, model: str) -> None:
-        """Count a post that a challenger could not answer."""
-        self._failures.labels(model).inc()
+    def failed(self, model: str, posts: int) -> None:
+        """Count posts that a challenger could not answer."""
+        self._failures.labels(model).inc(posts)
 
     def looked_up(self, *, hit: bool) -> None:
         """Count a look into the memory of repeated posts."""

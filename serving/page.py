@@ -47,6 +47,8 @@ FIELDS = {
 }
 """What the form asks for, by the post's own names, with its labels."""
 
+NUMBERS = ("duration_s", "followers")
+
 MEDIA_TYPES = ("video", "image", "carousel")
 
 STATIC = {"page.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
@@ -118,10 +120,22 @@ def typed_into(query: Mapping[str, str], now: datetime) -> dict[str, str]:
 
 def post_of(typed: Mapping[str, str]) -> Post:
     """Return the post that was typed; times are UTC, and an empty field is unknown."""
-    given = {name: text for name, text in typed.items() if text.strip()}
+    given: dict[str, Any] = {name: text for name, text in typed.items() if text.strip()}
+    given |= {name: _number_of(given[name]) for name in NUMBERS if name in given}
     if _NO_ZONE.fullmatch(given.get("published_at", "")):
         given["published_at"] += "Z"
     return Post.model_validate(given)
+
+
+def _number_of(text: str) -> float | str:
+    """Return the number that was typed, or what was typed where that is none."""
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text
 
 
 def faults_of(error: ValidationError) -> dict[str, str]:

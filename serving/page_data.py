@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.engine import make_url
 
 from features.errors import ClipcastError
@@ -28,7 +28,7 @@ from serving.measures import Measures
 from serving.problems import without_paths
 from serving.versions import Deployed, Version
 from training.drawing import PLATFORM_NAMES
-from training.ladder import ANCHOR, CONSTANT, MODEL
+from training.ladder import ANCHOR, CONSTANT, DIGITS, MODEL, WORDS
 
 DECISIONS = 20
 LADDER_FILE = "ladder.json"
@@ -41,14 +41,19 @@ PATIENCE_S = 2.0
 _log = logging.getLogger(__name__)
 
 
+SHOWN = {"performance": ("mae_log", "r2"), "virality": ("brier", "auc")}
+"""Of each family the error by which it is judged, and what tells posts apart."""
+
+
 class _Rung(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
     rung: str
-    mae_log: float | None
-    mae_log_low: float | None = None
-    mae_log_high: float | None = None
-    r2: float | None = None
-    r2_low: float | None = None
-    r2_high: float | None = None
+
+    def number(self, name: str) -> float | None:
+        """Return a metric, None where it is not known."""
+        found = (self.model_extra or {}).get(name)
+        return float(found) if isinstance(found, int | float) else None
 
 
 class _Ladder(BaseModel):
@@ -67,8 +72,8 @@ class Rung:
     name: str
     error: str
     error_ends: str | None
-    r2: str
-    r2_ends: str | None
+    fit: str
+    fit_ends: str | None
     whisker: Whisker | None
 
 
@@ -76,6 +81,8 @@ class Rung:
 class LadderView:
     """How a version did against a constant and the account anchor, on posts that the judged fit had not seen."""
 
+    error_words: str
+    fit_words: str
     rungs: list[Rung]
     posts: str
     accounts: str
@@ -197,41 +204,47 @@ def _card(version: Version, challenger: Version | None, ladder: LadderView | Non
 
 def _ladder_of(version: Version, cards_dir: Path, metrics: Mapping[str, Mapping[str, Any]]) -> LadderView | None:
     """Return a version's ladder from its card, or else as much of it as the ledger's row tells."""
+    if version.family not in SHOWN:
+        return None
+    shown = SHOWN[version.family]
     path = cards_dir / version.name / version.production.semver / LADDER_FILE
     try:
-        return ladder_view(_Ladder.model_validate_json(path.read_bytes()))
+        return ladder_view(_Ladder.model_validate_json(path.read_bytes()), *shown)
     except (OSError, ValidationError) as error:
         _log.info("%s cannot be read: %s", path, error)
     told = metrics.get(version.sha256)
     try:
-        return None if told is None else ladder_view(_of_metrics(told))
+        return None if told is None else ladder_view(_of_metrics(told, *shown), *shown)
     except (KeyError, ValidationError) as error:
         _log.info("the ledger tells no ladder of %s: %s", version.name, error)
         return None
 
 
-def _of_metrics(metrics: Mapping[str, Any]) -> _Ladder:
+def _of_metrics(metrics: Mapping[str, Any], error: str, fit: str) -> _Ladder:
+    names = [f"{name}{end}" for name in (error, fit) for end in ("", "_low", "_high")]
     rungs = [
-        {"rung": CONSTANT, "mae_log": metrics["constant_mae_log"]},
-        {"rung": ANCHOR, "mae_log": metrics["anchor_mae_log"]},
-        {"rung": MODEL, **{name: metrics.get(name) for name in _Rung.model_fields if name != "rung"}},
+        {"rung": CONSTANT, error: metrics[f"constant_{error}"]},
+        {"rung": ANCHOR, error: metrics[f"anchor_{error}"]},
+        {"rung": MODEL, **{name: metrics.get(name) for name in names}},
     ]
     counts = {name: metrics[f"holdout_{name}"] for name in ("posts", "accounts")}
     return _Ladder.model_validate({**counts, "gain": metrics.get("gain_over_anchor"), "rungs": rungs})
 
 
-def ladder_view(ladder: _Ladder) -> LadderView:
-    """Return a ladder in words and marks."""
-    known = [each for each in ladder.rungs if each.mae_log is not None]
-    marks = whiskers([(each.mae_log or 0.0, each.mae_log_low, each.mae_log_high) for each in known])
+def ladder_view(ladder: _Ladder, error: str, fit: str) -> LadderView:
+    """Return a ladder in words and marks, by the metrics of its family."""
+    digits = DIGITS.get(error, 2)
+    ends = {each.rung: (each.number(f"{error}_low"), each.number(f"{error}_high")) for each in ladder.rungs}
+    known = [each for each in ladder.rungs if each.number(error) is not None]
+    marks = whiskers([(each.number(error) or 0.0, *ends[each.rung]) for each in known])
     at = {each.rung: mark for each, mark in zip(known, marks, strict=True)}
     rungs = [
         Rung(
             each.rung,
-            words.decimal(each.mae_log),
-            _ends(each.mae_log_low, each.mae_log_high),
-            words.decimal(each.r2),
-            _ends(each.r2_low, each.r2_high),
+            words.decimal(each.number(error), digits),
+            _ends(*ends[each.rung], digits),
+            words.decimal(each.number(fit)),
+            _ends(each.number(f"{fit}_low"), each.number(f"{fit}_high")),
             at.get(each.rung),
         )
         for each in ladder.rungs
@@ -239,11 +252,12 @@ def ladder_view(ladder: _Ladder) -> LadderView:
     gain = words.percent(ladder.gain, signed=True)
     if ladder.gain_low is not None and ladder.gain_high is not None:
         gain += f" ({words.percent(ladder.gain_low, signed=True)} to {words.percent(ladder.gain_high, signed=True)})"
-    return LadderView(rungs, f"{ladder.posts:,}", f"{ladder.accounts:,}", gain)
+    posts, accounts = f"{ladder.posts:,}", f"{ladder.accounts:,}"
+    return LadderView(WORDS[error][0], WORDS[fit][0], rungs, posts, accounts, gain)
 
 
-def _ends(low: float | None, high: float | None) -> str | None:
-    return None if low is None or high is None else f"{words.decimal(low)} to {words.decimal(high)}"
+def _ends(low: float | None, high: float | None, digits: int = 2) -> str | None:
+    return None if low is None or high is None else f"{words.decimal(low, digits)} to {words.decimal(high, digits)}"
 
 
 def traffic(measures: Measures) -> Traffic:

@@ -41,6 +41,13 @@ def _whole(text: str) -> str:
     return text
 
 
+def _number(value: object) -> object:
+    """A text or a yes that looks like a number is a mistake of whoever sent it."""
+    if isinstance(value, bool | str):
+        raise ValueError("is not a number")
+    return value
+
+
 def _text(value: object) -> object:
     """Only text says which time is meant: a bare number may be seconds or milliseconds."""
     if not isinstance(value, str | datetime):
@@ -58,8 +65,8 @@ Identifier = Annotated[str, AfterValidator(_known)]
 Name = Annotated[str, AfterValidator(_short)]
 Text = Annotated[str, AfterValidator(_whole)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_plausible)]
-Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-Seconds = Annotated[float, Field(ge=0, le=LONGEST_S)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=LARGEST_COUNT)]
+Seconds = Annotated[float, BeforeValidator(_number), Field(ge=0, le=LONGEST_S)]
 
 
 class Body(BaseModel):
@@ -110,7 +117,8 @@ def columns_of(posts: Sequence[Post]) -> Posts:
 
     return Posts(
         platform=str(posts[0].platform),
-        post_id=[post.post_id or "" for post in posts],
+        # Posts without a name are not one post.
+        post_id=[post.post_id or f"\0{row}" for row, post in enumerate(posts)],
         account=texts("account_id"),
         source=[None] * len(posts),
         published_s=np.array([post.published_s for post in posts], dtype=np.int64),

@@ -10,6 +10,7 @@ from features.schema import Platform
 from serving.posts import Body, Count, Identifier, Moment, Name, Post, Seconds, Text
 
 MOST_POSTS = 1_000
+MOST_QUESTIONS = 200
 MOST_COUNTRIES = 50
 
 
@@ -101,6 +102,6 @@ class PostingTimeRequest(Body):
 
 
 class PostingTimeBatch(Body):
-    """Up to so many questions of when to post."""
+    """Questions of when to post, each of which is that of 168 posts."""
 
-    posts: Annotated[list[PostingTimeRequest], Field(min_length=1, max_length=MOST_POSTS)]
+    posts: Annotated[list[PostingTimeRequest], Field(min_length=1, max_length=MOST_QUESTIONS)]

@@ -9,6 +9,7 @@ import uvicorn
 from features.settings import Settings
 from serving.app import create_app
 from serving.gate import check_exposure
+from serving.patience import PatientProtocol
 
 GRACE_S = 20
 """How long requests that have begun may go on after the service is told to stop."""
@@ -25,6 +26,8 @@ def serve(settings: Settings) -> None:
         create_app(settings),
         host=settings.service.host.strip("[]"),
         port=settings.service.port,
+        http=PatientProtocol,
+        proxy_headers=False,  # who a caller is, no header of theirs decides
         access_log=False,
         log_config=None,
         server_header=False,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from monitoring.matured import overall, read_accuracies
+from features.errors import RegistryError
+from monitoring.matured import Accuracy, overall, read_accuracies
 from serving.app import Service
 from serving.health import Health, health_of, models_of
+
+_log = logging.getLogger(__name__)
 
 
 def add_state(app: FastAPI, service: Service) -> None:
@@ -36,7 +40,7 @@ def add_state(app: FastAPI, service: Service) -> None:
     @app.get("/ml_health")
     async def ml_health() -> dict[str, Any]:
         """Tell how many models are loaded, how quick they are, and how right they were."""
-        accuracies = read_accuracies(service.settings.accuracy_file)
+        accuracies = _accuracies(service)
         return {
             "models_loaded": len(service.versions.deployed.champions),
             "inference_latency_ms": service.measures.latency_ms(),
@@ -44,3 +48,12 @@ def add_state(app: FastAPI, service: Service) -> None:
             "prediction_accuracy_by_model": {model: asdict(each) for model, each in accuracies.items()},
             "cache_hit_rate": service.measures.hit_rate,
         }
+
+
+def _accuracies(service: Service) -> dict[str, Accuracy]:
+    """Return how right the models were; a file that cannot be read is no reason to tell nothing else."""
+    try:
+        return read_accuracies(service.settings.accuracy_file)
+    except RegistryError as error:
+        _log.warning("%s", error)
+        return {}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import BundleError, ClipcastError, RegistryError
-from registry.bundle import publish
+from registry.bundle import is_intact, publish
 from registry.loading import Loaded, differences, load
 from registry.production import Production, read_production, write_production
 
@@ -26,11 +26,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """A version in memory, ready to answer."""
+    """A version in memory, ready to answer.
+
+    Attributes
+    ----------
+    doubt
+        Why it is the last good copy that serves, and not what was published.
+    """
 
     name: str
     production: Production
     loaded: Loaded
+    doubt: str | None = None
 
     @property
     def platform(self) -> str:
@@ -99,6 +106,7 @@ class Versions:
         self._models = models
         self._warm = warm
         self._refused: dict[str, tuple[float, str]] = {}
+        self._copied: dict[str, str] = {}
         self._refreshing = threading.Lock()
         self.deployed = Deployed()
 
@@ -106,11 +114,16 @@ class Versions:
         """Look at what should serve, open what is new, and let it serve from the next request on."""
         with self._refreshing:
             found = self._found()
-            changed = {each.sha256 for each in found} != {each.sha256 for each in self.deployed}
+            problems = {**found.problems, **self._keep_copies(found)}
+            found = replace(found, problems={about: self._without_places(words) for about, words in problems.items()})
             self.deployed = found
-            if changed:
-                self._keep_copies(found)
             return found
+
+    def _without_places(self, words: str) -> str:
+        """Cut where this workspace lies out of what callers may read; the log keeps it."""
+        for place in (self._bundles_dir, self._copies_dir, self._production_file.parent):
+            words = words.replace(f"{place}/", "…/")
+        return words
 
     def _found(self) -> Deployed:
         problems: dict[str, str] = {}
@@ -157,13 +170,13 @@ class Versions:
     def _open(self, about: str, name: str, production: Production, problems: dict[str, str]) -> Version | None:
         for served in self.deployed:
             if served.sha256 == production.sha256 and served.name == name:
-                return replace(served, production=production)
+                return self._still(replace(served, production=production), about, problems)
         until, why = self._refused.get(production.sha256, (0.0, ""))
         if time.monotonic() < until:
             problems[about] = why
             return None
         try:
-            version = Version(name, production, self._load(production.sha256, about, problems))
+            version = Version(name, production, *self._load(production.sha256))
             self._warm(version)
         except Exception as error:  # noqa: BLE001  whatever it is, this version cannot serve and others can
             cause = str(error) if isinstance(error, ClipcastError) else f"{type(error).__name__}: {error}"
@@ -174,19 +187,31 @@ class Versions:
             return None
         self._refused.pop(production.sha256, None)
         _log.info("%s: %s is ready (%s)", about, production.semver, production.sha256[:12])
+        if version.doubt is not None:
+            problems[about] = version.doubt
         return version
 
-    def _load(self, sha256: str, about: str, problems: dict[str, str]) -> Loaded:
-        """Open a bundle from where it was published, or else the copy of it that once served."""
+    def _still(self, version: Version, about: str, problems: dict[str, str]) -> Version:
+        """Return a version that serves already; the copy of one is doubted until it is published whole again."""
+        if version.doubt is None:
+            return version
+        until, _ = self._refused.get(version.sha256, (0.0, ""))
+        if time.monotonic() >= until:
+            if is_intact(self._bundles_dir / version.sha256, version.sha256):
+                return replace(version, doubt=None)
+            self._refused[version.sha256] = time.monotonic() + RETRY_S, version.doubt
+        problems[about] = version.doubt
+        return version
+
+    def _load(self, sha256: str) -> tuple[Loaded, str | None]:
+        """Open a bundle from where it was published, or else the copy of it that once served, with the reason."""
         try:
-            return _proven(load(self._bundles_dir / sha256, sha256))
+            return _proven(load(self._bundles_dir / sha256, sha256)), None
         except BundleError as error:
             copy = self._copies_dir / sha256
             if not copy.exists():
                 raise
-            loaded = _proven(load(copy, sha256))
-            problems[about] = f"serves the last good copy: {error}"
-            return loaded
+            return _proven(load(copy, sha256)), f"serves the last good copy: {error}"
 
     def _last_good(self) -> dict[str, Production]:
         try:
@@ -195,8 +220,11 @@ class Versions:
             _log.warning("%s", error)
             return {}
 
-    def _keep_copies(self, found: Deployed) -> None:
-        """Keep a copy of each champion that works, and of no other version."""
+    def _keep_copies(self, found: Deployed) -> dict[str, str]:
+        """Keep a copy of each champion that works, and of no other version; return what kept that from being done."""
+        wanted = {name: each.sha256 for name, each in found.champions.items()}
+        if wanted == self._copied:
+            return {}
         try:
             self._copies_dir.mkdir(parents=True, exist_ok=True)
             for each in found.champions.values():
@@ -209,7 +237,11 @@ class Versions:
                 if folder.is_dir() and folder.name not in kept:
                     shutil.rmtree(folder)
         except (OSError, BundleError) as error:
-            _log.warning("no copy could be kept in %s: %s", self._copies_dir, error)
+            why = f"no copy of what serves could be kept: {error}; it is tried again"
+            _log.warning("%s", why)
+            return {"copies": why}
+        self._copied = wanted
+        return {}
 
 
 def _proven(loaded: Loaded) -> Loaded:

@@ -121,13 +121,17 @@ class Running:
 
 
 @contextmanager
-def running_service(settings: Settings, log_file: Path | None = None, **environment: str) -> Iterator[Running]:
-    """Serve with these settings on a free port until the block ends; `environment` is added to the process's.
+def running_service(
+    settings: Settings, log_file: Path | None = None, *, program: str | None = None, **environment: str
+) -> Iterator[Running]:
+    """Serve with these settings on a free port until the block ends; `environment` is added to the process's,
+    and `program` is run in place of the command line.
 
     It is ready when the block begins. A process that the block has not ended is told to stop, and must do so well.
     """
     said = log_file or settings.home / "service.log"
-    command = [sys.executable, "-m", "flows.cli", "serve", "--port", "0"]
+    started = ["-m", "flows.cli"] if program is None else ["-c", program]
+    command = [sys.executable, *started, "serve", "--port", "0"]
     with said.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment_of(settings) | environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -366,6 +367,16 @@ def test_beyond_the_capacity_the_oldest_are_dropped_counted_and_told_once(
     assert log.state == LogState(0, 100, 51, None, None)
     assert lines(caplog, "the oldest predictions are given up: 100 wait") == 1
     assert lines(caplog, "51 predictions were given up") == 1
+
+
+def test_a_few_large_predictions_take_no_more_memory_than_many_small_ones(file_uri: str) -> None:
+    log = PredictionLog(file_uri, capacity_bytes=1_000_000)
+    for number in range(30):
+        log.append(replace(prediction(number), inputs=b"x" * 100_000))
+    assert 8 <= log.state.waiting < 10
+    assert log.state.dropped == 30 - log.state.waiting
+    log.close()
+    assert numbers(file_uri)[-1] == 29
 
 
 def test_a_row_that_was_given_up_while_it_was_being_written_is_no_loss(uri: str) -> None:

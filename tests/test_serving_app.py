@@ -182,6 +182,21 @@ def test_what_is_not_well_is_told_without_the_places_where_it_lies(workspace: Wo
     assert "deep" not in told
 
 
+def test_the_service_goes_on_telling_what_it_knows_where_a_file_of_accuracies_is_broken(workspace: Workspace) -> None:
+    workspace.settings.accuracy_file.parent.mkdir(exist_ok=True)
+    workspace.settings.accuracy_file.write_text("{")
+    told = opened(workspace).get("/ml_health")
+    assert (told.status_code, told.json()["models_loaded"], told.json()["prediction_accuracy"]) == (200, 1, None)
+    workspace.settings.accuracy_file.unlink()
+
+
+def test_no_more_is_asked_of_the_hours_in_one_call_than_can_be_answered(service: Service) -> None:
+    questions = [{"platform": "tiktok"}] * 201
+    assert service.post("/predict_posting_time/batch", {"posts": questions}).status_code == 422
+    found = service.post("/predict_posting_time/batch", {"posts": questions[:3]}).json()["predictions"]
+    assert [len(each["surface"]) for each in found] == [168] * 3
+
+
 def test_models_say_what_they_learned_from(service: Service) -> None:
     [model] = service.get("/models").json()["models"]
     assert (model["role"], model["platform"], model["family"]) == ("champion", "tiktok", "performance")

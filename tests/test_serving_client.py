@@ -79,6 +79,17 @@ def test_the_answer_is_the_same_over_http_and_within_the_process(tmp_path: Path)
     assert set(remote[1]) == set(local[1])
 
 
+def test_keys_limits_and_names_of_a_service_are_none_for_the_own_process(tmp_path: Path) -> None:
+    guarded = {"api_keys": [make_key()[1]], "allowed_hosts": ["clip.example"], "requests_per_s": 0.001}
+    workspace = a_workspace(tmp_path, service=guarded)
+
+    async def twice() -> list[bool]:
+        async with PerformancePredictor(workspace.settings, local=True) as predictor:
+            return ["views" in await predictor.predict_performance(None, "tiktok") for _ in range(2)]
+
+    assert asyncio.run(twice()) == [True, True]
+
+
 def test_what_passes_is_waited_for_and_what_is_wrong_is_told_at_once() -> None:
     busy = (503, {}, b"{}")
     with answering(busy, (429, {"retry-after": "0"}, b"{}"), (200, {}, b'{"score": 1}')) as (url, seen):

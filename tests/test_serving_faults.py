@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -44,6 +45,13 @@ def until(found: Callable[[], Any], what: str) -> Any:
 def health(service: Running) -> dict[str, Any]:
     found: dict[str, Any] = httpx.get(f"{service.url}/health").json()
     return found
+
+
+def _status(url: str) -> int:
+    try:
+        return httpx.get(url, timeout=1).status_code
+    except httpx.TransportError:
+        return 0
 
 
 def logged(workspace: Workspace) -> set[str]:
@@ -204,6 +212,37 @@ def test_a_slow_client_holds_up_nobody(workspace: Workspace) -> None:
             for _ in range(20):
                 assert httpx.post(f"{service.url}/predict_performance", json=workspace.post()).status_code == 200
             assert time.monotonic() - started < 10
+
+
+def test_connections_that_say_nothing_lock_nobody_out(workspace: Workspace) -> None:
+    program = "import serving.patience as p; p.HEADERS_S = 1.0; from flows.cli import main; main()"
+    with running_service(workspace.settings, program=program) as service:
+        address = urlsplit(service.url)
+        where = (address.hostname or "", address.port or 0)
+        silent = [socket.create_connection(where) for _ in range(1_000)]
+        half = socket.create_connection(where)
+        half.sendall(b"GET /health HTTP/1.1\r\nx-long: ")
+        try:
+            until(lambda: _status(f"{service.url}/health") == 200, "an answer beside a thousand silent connections")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for _ in range(100):
+                    half.sendall(b"x" * 10_000)
+                    time.sleep(0.01)
+                raise AssertionError("headers without end were read on and on")
+        finally:
+            for each in (*silent, half):
+                each.close()
+
+
+def test_no_header_makes_another_caller_of_somebody(workspace: Workspace) -> None:
+    settings = workspace.settings
+    limited = settings.model_copy(update={"service": settings.service.model_copy(update={"requests_per_s": 0.01})})
+    with running_service(limited) as service:
+        statuses = [
+            httpx.get(f"{service.url}/models", headers={"x-forwarded-for": f"10.0.0.{number}"}).status_code
+            for number in range(3)
+        ]
+    assert statuses == [200, 429, 429]
 
 
 def test_ten_thousand_malformed_bodies_are_each_refused_and_leave_the_service_well(workspace: Workspace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,12 @@ class Asked:
         return asyncio.run(ask())
 
     def batch(self, posts: list[Post]) -> list[dict[str, Any]]:
-        return asyncio.run(self.forecaster.many("performance", posts))
+        async def ask() -> list[dict[str, Any]]:
+            found = await self.forecaster.many("performance", posts)
+            await asyncio.gather(*self.forecaster._shadows)
+            return found
+
+        return asyncio.run(ask())
 
 
 class Breaking:
@@ -126,6 +132,18 @@ def test_posts_of_one_call_know_of_one_another_as_those_of_one_file_do() -> None
     answers = Asked(model()).batch(posts())
     assert [each["views"]["value"] for each in answers] == expected["prediction"].to_list()
     assert [each["post_id"] for each in answers] == expected["post_id"].to_list()
+
+
+def test_posts_of_one_call_need_no_names_to_know_of_one_another() -> None:
+    named = [posts(1)[0].model_copy(update={"post_id": f"p{hour}", **_at(hour)}) for hour in range(4)]
+    unnamed = [post.model_copy(update={"post_id": None}) for post in named]
+    views = [[each["views"] for each in Asked(model()).batch(each)] for each in (named, unnamed)]
+    assert views[0] == views[1]
+    assert len({each["value"] for each in views[0]}) > 1
+
+
+def _at(hour: int) -> dict[str, Any]:
+    return {"published_at": posts(1)[0].published_at + timedelta(hours=hour)}
 
 
 def test_a_post_asked_again_is_remembered_until_another_version_serves() -> None:
@@ -188,12 +206,30 @@ def test_a_challenger_that_fails_leaves_its_share_to_the_champion_and_is_counted
     assert b'clipcast_challenger_failures_total{model="clipcast-tiktok-performance"} 3.0' in asked.measures.text()
 
 
+def test_a_challenger_that_fails_on_a_batch_leaves_it_whole_to_the_champion() -> None:
+    asked = Asked(model(), Breaking(""), challenger_share=1.0)
+    assert unstamped(asked.batch(posts())) == unstamped(Asked(model()).batch(posts()))
+    assert b'clipcast_challenger_failures_total{model="clipcast-tiktok-performance"} 12.0' in asked.measures.text()
+    assert {each.role for each in asked.logged} == {Role.CHAMPION}
+
+
 def test_a_shadow_forecasts_everything_that_the_champion_answers_into_the_log_alone() -> None:
     asked = Asked(model(), model(), shadow=True)
     answers = asked.answers(posts(5))
     assert {each["role"] for each in answers} == {"champion"}
     shadows = [each for each in asked.logged if each.role is Role.SHADOW]
     assert {(each.id, each.semver) for each in shadows} == {(each["prediction_id"], "2.0.0") for each in answers}
+
+
+def test_a_shadow_also_forecasts_what_is_remembered_and_what_comes_in_one_call() -> None:
+    asked = Asked(model(), model(), shadow=True)
+    asked.answers(posts(1))
+    asked.answers(posts(1))
+    answers = asked.batch(posts(5))
+    shadows = [each for each in asked.logged if each.role is Role.SHADOW]
+    assert len(shadows) == 7
+    assert {each.id for each in shadows[2:]} == {each["prediction_id"] for each in answers}
+    assert [each.answer for each in shadows[2:]] == [each.answer for each in asked.logged[-10:-5]]
 
 
 def test_a_shadow_that_fails_is_not_noticed_by_who_asks() -> None:

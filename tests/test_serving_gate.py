@@ -112,6 +112,14 @@ def test_a_page_from_elsewhere_does_not_reach_a_service_on_this_machine_by_a_nam
     assert asked(service(allowed_hosts=("evil.example",)), post(host=names[0]))[0].status_code == 200
 
 
+def test_a_service_is_called_by_its_own_address_whatever_the_case_and_others_are_let_in_by_name() -> None:
+    assert asked(service(host="127.0.0.2"), post(host="http://127.0.0.2:8000"))[0].status_code == 200
+    assert asked(service(), post(host="http://LOCALHOST"))[0].status_code == 200
+    outside = service(host="0.0.0.0", api_keys=("0" * 64,), allowed_hosts=("Clip.example",))  # noqa: S104
+    names = ["http://clip.example", "http://localhost", "http://evil.example"]
+    assert [each.status_code for each in asked(outside, *(post(host=name) for name in names))] == [401, 401, 421]
+
+
 async def _pieces(count: int) -> AsyncIterator[bytes]:
     for _ in range(count):
         yield b"x" * 600

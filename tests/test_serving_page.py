@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import re
@@ -605,6 +606,33 @@ def test_a_version_in_production_is_shown_with_its_ladder_and_history(service: R
     assert champion.reason in text
 
 
+def test_a_ladder_of_virality_is_told_by_its_own_errors(tmp_path: Path) -> None:
+    rungs = [
+        {"rung": "constant", "brier": 0.0853, "brier_low": 0.0729, "brier_high": 0.0995, "auc": 0.5},
+        {"rung": "account anchor", "brier": 0.0839, "brier_low": 0.0714, "brier_high": 0.0977, "auc": 0.623},
+        {"rung": "model", "brier": 0.0797, "brier_low": 0.0683, "brier_high": 0.0913, "auc": 0.725, "auc_low": 0.683},
+    ]
+    kept = {"posts": 300, "accounts": 20, "gain": 0.05, "gain_low": 0.02, "gain_high": 0.08, "rungs": rungs}
+    version: Any = SimpleNamespace(
+        name="clipcast-tiktok-virality",
+        family="virality",
+        sha256="a" * 64,
+        production=SimpleNamespace(semver="1.0.0"),
+    )
+    file = tmp_path / version.name / "1.0.0" / "ladder.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(kept))
+    of_card = page_data._ladder_of(version, tmp_path, {})
+    assert of_card is not None
+    assert (of_card.error_words, of_card.fit_words) == ("Brier score", "AUC")
+    assert (of_card.rungs[2].error, of_card.rungs[2].error_ends) == ("0.0797", "0.0683 to 0.0913")
+    assert [rung.fit for rung in of_card.rungs] == ["0.50", "0.62", "0.72"]
+    metrics = {"constant_brier": 0.0853, "anchor_brier": 0.0839, "holdout_posts": 300, "holdout_accounts": 20}
+    of_ledger = page_data._ladder_of(version, tmp_path / "none", {"a" * 64: metrics | rungs[2]})
+    assert of_ledger is not None
+    assert [rung.error for rung in of_ledger.rungs] == ["0.0853", "0.0839", "0.0797"]
+
+
 def test_without_its_card_a_ladder_comes_from_the_ledger(service: Running, workspace: Workspace) -> None:
     cards = workspace.settings.cards_dir
     hidden = cards.rename(cards.with_name("hidden"))
@@ -659,7 +687,8 @@ def test_what_the_form_asked_is_in_the_log(service: Running, workspace: Workspac
     rows: list[Any] = []
     while not rows and time.monotonic() < deadline:
         time.sleep(0.05)
-        with sqlite3.connect(path) as connection:
+        # before the first row is written there may be no table yet
+        with contextlib.suppress(sqlite3.OperationalError), sqlite3.connect(path) as connection:
             rows = connection.execute("SELECT account_id FROM predictions WHERE id = ?", (logged[1],)).fetchall()
     assert rows == [(workspace.post()["account_id"],)]
 

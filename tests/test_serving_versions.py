@@ -131,9 +131,39 @@ def test_a_restart_without_the_registry_serves_the_last_good_copy_and_says_so(pl
             shutil.rmtree(place.bundles)
         case _:
             place.damage(sha256)
-    deployed = place.versions().refresh()
-    assert serving(deployed) == {MODEL: 2.0}
-    assert len(deployed.problems) == 1
+    versions = place.versions()
+    for _ in range(3):
+        deployed = versions.refresh()
+        assert serving(deployed) == {MODEL: 2.0}
+        assert len(deployed.problems) == 1
+        assert str(place.folder) not in str(deployed.problems)
+
+
+def test_a_copy_is_doubted_until_what_was_published_is_whole_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = place.publish(2.0)
+    place.promote(sha256)
+    place.versions().refresh()
+    shutil.move(place.bundles, place.folder / "away")
+    monkeypatch.setattr(module, "RETRY_S", 0.0)
+    versions = place.versions()
+    for _ in range(2):
+        assert "last good copy" in versions.refresh().problems[MODEL]
+    shutil.move(place.folder / "away", place.bundles)
+    assert versions.refresh().problems == {}
+
+
+def test_a_copy_that_could_not_be_kept_is_told_and_tried_again(place: Place) -> None:
+    place.promote(place.publish(2.0))
+    (place.folder / "serving").write_text("in the way")
+    versions = place.versions()
+    for _ in range(2):
+        deployed = versions.refresh()
+        assert (serving(deployed), list(deployed.problems)) == ({MODEL: 2.0}, ["copies"])
+    (place.folder / "serving").unlink()
+    assert versions.refresh().problems == {}
+    assert (place.folder / "serving" / "last_good.json").exists()
 
 
 def test_a_restart_with_a_new_version_that_cannot_be_opened_serves_the_last_good_one(place: Place) -> None:
