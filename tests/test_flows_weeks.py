@@ -75,6 +75,12 @@ def test_the_first_week_promotes_a_model_for_every_platform(workspace):
         assert each["metrics"]["mae_log"] < each["metrics"]["constant_mae_log"]
 
 
+def test_a_whole_run_writes_nothing_that_others_may_read(workspace):
+    """Neither clipcast nor MLflow, Optuna, Prefect, Polars or Matplotlib, under a umask that lets everybody read."""
+    assert {path.name for path in workspace.home.iterdir()} >= {"artifacts", "bundles", "cards", "mlflow.db", "prefect"}
+    assert open_to_others(workspace.home) == []
+
+
 def test_the_same_week_again_repeats_its_answer_and_writes_nothing(workspace):
     before = workspace.json("history")
     assert "promoted" in workspace.clipcast("run", "weekly", "--date", FIRST)
@@ -200,12 +206,6 @@ def test_the_table_for_the_readme_names_its_data(workspace):
     assert "old" not in text
     assert "simulated posts" in text
     assert "| Platform | Accuracy | MAE | R² | Last updated |" in text
-
-
-def test_a_whole_run_writes_nothing_that_others_may_read(workspace):
-    """Neither clipcast nor MLflow, Optuna, Prefect, Polars or Matplotlib, under a umask that lets everybody read."""
-    assert {path.name for path in workspace.home.iterdir()} >= {"artifacts", "bundles", "cards", "mlflow.db", "prefect"}
-    assert open_to_others(workspace.home) == []
 
 
 def test_a_whole_run_keeps_no_secret_of_its_environment(workspace):

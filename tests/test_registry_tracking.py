@@ -82,11 +82,11 @@ def client(world: World) -> Any:
 
 
 def load_pyfunc(world: World, uri: str) -> Any:
-    import mlflow
     from mlflow.pyfunc import load_model
 
-    mlflow.set_tracking_uri(world.tracking.uri)
-    return load_model(uri)
+    with pytest.MonkeyPatch.context() as patch:  # what MLflow itself is told, it never forgets
+        patch.setenv("MLFLOW_TRACKING_URI", world.tracking.uri)
+        return load_model(uri)
 
 
 def frame(**changes: Any) -> Any:
