@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import logging
+import secrets
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,9 @@ from serving.versions import Deployed, Version
 
 MOST_TOGETHER = 64
 """Posts that are answered at once: more would keep the first of them waiting."""
+
+QUIET_TURNS = 2
+"""Turns of the loop from reading a request to its question; so many without one, and nobody else is on the way."""
 
 BATCHES_AT_ONCE = 2
 """Calls with many posts that are answered at once; each takes a thread."""
@@ -52,7 +56,7 @@ class Question:
         """Ask a version about a post."""
         asked = post.asked()
         sha256 = hashlib.sha256(asked).hexdigest()
-        return cls(uuid.uuid4().hex, post, version, role, asked, sha256, time.perf_counter())
+        return cls(_new_id(), post, version, role, asked, sha256, time.perf_counter())
 
     def to(self, version: Version, role: Role) -> Question:
         """Ask another version the same."""
@@ -101,7 +105,7 @@ class Forecaster:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[dict[str, Any]] = loop.create_future()
         if not self._waiting:
-            loop.call_soon(self._answer_waiting)
+            loop.call_soon(self._answer_when_quiet, 0, QUIET_TURNS)
         self._waiting.setdefault(question.version.sha256, []).append((question, future))
         return await future
 
@@ -142,6 +146,15 @@ class Forecaster:
         if challenger is not None and side(champion.name, post.account_id or "") < self._settings.challenger_share:
             return Question.of(post, challenger, Role.CHALLENGER)
         return Question.of(post, champion, Role.CHAMPION)
+
+    def _answer_when_quiet(self, seen: int, turns: int) -> None:
+        """Answer once the loop has gone round some times without another question, or enough have gathered."""
+        waiting = sum(map(len, self._waiting.values()))
+        turns = QUIET_TURNS if waiting > seen else turns - 1
+        if turns and waiting < MOST_TOGETHER:
+            asyncio.get_running_loop().call_soon(self._answer_when_quiet, waiting, turns)
+        else:
+            self._answer_waiting()
 
     def _answer_waiting(self) -> None:
         """Answer what has gathered, a version at a time."""
@@ -276,6 +289,15 @@ class Forecaster:
             )
         )
         return {**stamp, **known.answer}
+
+
+_RUN = secrets.token_hex(8)
+_numbers = itertools.count()
+
+
+def _new_id() -> str:
+    """Return an id that no other answer has: random for each process, then counted on, which costs next to nothing."""
+    return f"{_RUN}{next(_numbers):016x}"
 
 
 def no_champion(platform: str, family: str) -> NoChampionError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -25,6 +26,7 @@ class Measures:
         self.registry = CollectorRegistry()
         self.recent_ms: deque[float] = deque(maxlen=RECENT)
         self.hits = self.lookups = 0
+        self._parts: dict[tuple[Any, ...], Any] = {}
         self._requests = Counter("clipcast_requests", "Requests answered.", ("path", "status"), registry=self.registry)
         self._request_s = Histogram(
             "clipcast_request_seconds", "Time to answer.", ("path",), registry=self.registry, buckets=BUCKETS_S
@@ -39,13 +41,20 @@ class Measures:
 
     def requested(self, path: str, status: int, seconds: float) -> None:
         """Count a request by its route, never by what the caller made up."""
-        self._requests.labels(path, status).inc()
-        self._request_s.labels(path).observe(seconds)
+        self._counter(self._requests, path, status).inc()
+        self._counter(self._request_s, path).observe(seconds)
 
     def predicted(self, model: str, role: str, latency_ms: float) -> None:
         """Count a post that was answered."""
-        self._predictions.labels(model, role).inc()
+        self._counter(self._predictions, model, role).inc()
         self.recent_ms.append(latency_ms)
+
+    def _counter(self, metric: Any, *labels: Any) -> Any:
+        """Return the part of a metric with these labels, which Prometheus' own look-up takes long to find."""
+        key = (metric, *labels)
+        if key not in self._parts:
+            self._parts[key] = metric.labels(*labels)
+        return self._parts[key]
 
     def failed(self, model: str, posts: int) -> None:
         """Count posts that a challenger could not answer."""

@@ -132,6 +132,9 @@ class PerformanceModel:
         prediction, lower, upper = (np.maximum(log, 0.0) for log in (prediction, *ends))
         engagement = inputs.engagement_anchor + self.core.engagement.predict(inputs.matrix)
         engagement_lower, engagement_upper = self._engagement_ends(engagement, inputs.is_new)
+        # In one go, since that takes little longer than one of them.
+        scores = self.reference.score([*names] * 3, np.concatenate([prediction, lower, upper]))
+        score, score_lower, score_upper = np.split(scores, 3)
         return Forecast(
             prediction=prediction,
             lower=lower,
@@ -139,9 +142,9 @@ class PerformanceModel:
             engagement=engagement,
             engagement_lower=engagement_lower,
             engagement_upper=engagement_upper,
-            score=self.reference.score(names, prediction),
-            score_lower=self.reference.score(names, lower),
-            score_upper=self.reference.score(names, upper),
+            score=score,
+            score_lower=score_lower,
+            score_upper=score_upper,
             anchor=inputs.anchor,
             is_new=inputs.is_new,
         )
