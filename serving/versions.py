@@ -254,7 +254,7 @@ def _proven(loaded: Loaded) -> Loaded:
 
 
 def _settle_memory() -> None:
-    """Let collections of garbage pass over what is loaded, which lives long: looking through it takes 0.1 s each time."""
+    """Let collections of garbage pass over what is loaded and lives long: a look through it takes 0.1 s each time."""
     gc.unfreeze()  # what was replaced may go now
     gc.collect()
     gc.freeze()
