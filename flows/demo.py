@@ -88,6 +88,7 @@ def _show_next(seconds: float, console: Console) -> None:
         f"{clipcast} history          # every decision, with its reason",
         f"{clipcast} status           # what is in production",
         f"{clipcast} ui               # runs and versions side by side, in the browser",
+        f"{clipcast} serve            # forecasts over HTTP, and a page at http://127.0.0.1:8000",
         f"{clipcast} import FILE      # your own posts, then: {clipcast} run weekly",
     )
     for line in lines:

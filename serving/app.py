@@ -55,8 +55,14 @@ class Service:
     @classmethod
     def open(cls, settings: Settings) -> Service:
         """Open what the settings name; nothing is loaded yet."""
+        service = settings.service
         versions = Versions(
-            settings.production_file, settings.bundles_dir, settings.home / COPIES, settings.service.models, warm
+            settings.production_file,
+            settings.bundles_dir,
+            settings.home / COPIES,
+            service.models,
+            warm,
+            challengers=service.shadow or service.challenger_share > 0,
         )
         log = PredictionLog(settings.predictions_uri, capacity=MOST_WAITING, capacity_bytes=MOST_BYTES_WAITING)
         measures = Measures(lambda: versions.deployed, lambda: log.state)

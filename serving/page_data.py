@@ -177,13 +177,10 @@ def model_words(name: str) -> str:
 
 def cards(deployed: Deployed, cards_dir: Path, metrics: Mapping[str, Mapping[str, Any]], now: datetime) -> list[Card]:
     """Describe every version in production; `metrics` are those of the ledger, by bundle."""
-    return [
-        _card(each, deployed.challengers.get(each.name), _ladder_of(each, cards_dir, metrics), now)
-        for each in deployed.champions.values()
-    ]
+    return [_card(each, _ladder_of(each, cards_dir, metrics), now) for each in deployed.champions.values()]
 
 
-def _card(version: Version, challenger: Version | None, ladder: LadderView | None, now: datetime) -> Card:
+def _card(version: Version, ladder: LadderView | None, now: datetime) -> Card:
     meta, production = version.loaded.bundle.meta, version.production
     since = datetime.fromisoformat(production.since)
     return Card(
@@ -197,7 +194,7 @@ def _card(version: Version, challenger: Version | None, ladder: LadderView | Non
         sources=list(meta["sources"]),
         trained_through=datetime.fromisoformat(meta["trained_through"]),
         sha256=version.sha256,
-        challenger=None if challenger is None else challenger.production.semver,
+        challenger=None if production.challenger is None else production.challenger.semver,
         ladder=ladder,
     )
 

@@ -89,8 +89,8 @@ class Deployed:
 class Versions:
     """Follows `production.json`, and holds on to what last worked where that cannot be followed.
 
-    A copy of every champion that worked is kept in a folder of the service's own, so that a restart without the
-    registry serves it again.
+    Challengers are opened only where they are asked for, since they take as long as champions. A copy of every champion
+    that worked is kept in a folder of the service's own, so that a restart without the registry serves it again.
     """
 
     def __init__(
@@ -100,12 +100,16 @@ class Versions:
         copies_dir: Path,
         models: tuple[str, ...] | None = None,
         warm: Callable[[Version], None] = lambda _: None,
+        *,
+        challengers: bool = True,
     ) -> None:
         self._production_file = production_file
         self._bundles_dir = bundles_dir
         self._copies_dir = copies_dir
         self._models = models
         self._warm = warm
+        self._challengers = challengers
+        self._opened = False
         self._refused: dict[str, tuple[float, str]] = {}
         self._copied: dict[str, str] = {}
         self._refreshing = threading.Lock()
@@ -115,6 +119,9 @@ class Versions:
         """Look at what should serve, open what is new, and let it serve from the next request on."""
         with self._refreshing:
             found = self._found()
+            if self._opened:
+                _settle_memory()
+                self._opened = False
             problems = {**found.problems, **self._keep_copies(found)}
             found = replace(found, problems={about: self._without_places(words) for about, words in problems.items()})
             self.deployed = found
@@ -134,7 +141,7 @@ class Versions:
             champion = self._champion(name, production, problems)
             if champion is not None:
                 champions[name] = champion
-            challenger = production.challenger
+            challenger = production.challenger if self._challengers else None
             if challenger is not None and (opened := self._open(f"{name} challenger", name, challenger, problems)):
                 challengers[name] = opened
         return Deployed(champions, challengers, problems)
@@ -187,7 +194,7 @@ class Versions:
             _log.warning("%s: %s", about, why, exc_info=not isinstance(error, ClipcastError))
             return None
         self._refused.pop(production.sha256, None)
-        _settle_memory()
+        self._opened = True
         _log.info("%s: %s is ready (%s)", about, production.semver, production.sha256[:12])
         if version.doubt is not None:
             problems[about] = version.doubt

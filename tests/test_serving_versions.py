@@ -208,6 +208,12 @@ def test_a_challenger_that_cannot_be_opened_leaves_the_champion_alone(place: Pla
     assert list(deployed.problems) == [f"{MODEL} challenger"]
 
 
+def test_a_challenger_is_opened_only_where_it_is_asked_for(place: Place) -> None:
+    place.promote(place.publish(2.0), challenger=place.publish(3.0))
+    deployed = Versions(place.file, place.bundles, place.folder / "serving", challengers=False).refresh()
+    assert (serving(deployed), dict(deployed.challengers)) == ({MODEL: 2.0}, {})
+
+
 def test_only_the_models_asked_for_are_served_and_one_that_is_missing_is_named(place: Place) -> None:
     place.promote(place.publish(2.0))
     assert serving(place.versions((MODEL,)).refresh()) == {MODEL: 2.0}
