@@ -86,7 +86,7 @@ def _add_posting_time(app: FastAPI, service: Service) -> None:
 
     @app.post("/predict_posting_time/batch", responses={200: {"model": PostingTimeAnswers}})
     async def predict_posting_time_batch(batch: PostingTimeBatch) -> Response:
-        """Answer up to 200 questions of when to post."""
+        """Answer up to 1,000 questions of when to post, which takes some 20 s."""
         return _json({"predictions": await _when(service, batch.posts)})
 
 

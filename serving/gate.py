@@ -20,7 +20,7 @@ from serving.keys import hash_of
 from serving.measures import Measures
 from serving.problems import ProblemError, defect
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """How long a caller may take to send a request, and the service to answer it."""
 
 OPEN = ("/health",)

@@ -10,7 +10,6 @@ from features.schema import Platform
 from serving.posts import Body, Count, Identifier, Moment, Name, Post, Seconds, Text
 
 MOST_POSTS = 1_000
-MOST_QUESTIONS = 200
 MOST_COUNTRIES = 50
 
 
@@ -104,4 +103,4 @@ class PostingTimeRequest(Body):
 class PostingTimeBatch(Body):
     """Questions of when to post, each of which is that of 168 posts."""
 
-    posts: Annotated[list[PostingTimeRequest], Field(min_length=1, max_length=MOST_QUESTIONS)]
+    posts: Annotated[list[PostingTimeRequest], Field(min_length=1, max_length=MOST_POSTS)]

@@ -191,7 +191,7 @@ def test_the_service_goes_on_telling_what_it_knows_where_a_file_of_accuracies_is
 
 
 def test_no_more_is_asked_of_the_hours_in_one_call_than_can_be_answered(service: Service) -> None:
-    questions = [{"platform": "tiktok"}] * 201
+    questions = [{"platform": "tiktok"}] * 1_001
     assert service.post("/predict_posting_time/batch", {"posts": questions}).status_code == 422
     found = service.post("/predict_posting_time/batch", {"posts": questions[:3]}).json()["predictions"]
     assert [len(each["surface"]) for each in found] == [168] * 3
