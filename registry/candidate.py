@@ -22,6 +22,7 @@ from training.recipe import Recipe
 from training.task import Model
 
 EXAMPLE_POSTS = 3
+TIMED_POSTS = 20
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def evidence_against(
         min_accounts=rules.gate.slice_min_accounts,
         **resampled,
     )
-    posts = examples.known[rows[-50:]].select(load_columns(examples))
+    posts = examples.known[rows[-TIMED_POSTS:]].select(load_columns(examples))
     ratio = checks.latency(champion.predict, load(candidate.folder).predict, posts).ratio
     return _evidence(
         comparison,

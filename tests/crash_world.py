@@ -243,7 +243,6 @@ def _ledger(path: Path) -> dict[str, Any]:
             if check["name"] == "latency":
                 check["detail"] = None
         evidence["evidence"]["latency_ratio"] = None
-        evidence["evidence"]["loads_detail"] = None  # names a temporary folder
         kept = _without(row, "at", "evidence_sha256")
         rows.append({**kept, "evidence": evidence, "metrics": _without(metrics, "training_s")})
     return {
