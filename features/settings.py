@@ -24,7 +24,7 @@ from features.safety import mask
 PREFIX = "CLIPCAST_"
 PARAMS_FILE = "params.yaml"
 SERVICE_FILE = "config/ml_config.yaml"
-SERVICE_GROUPS = ("client", "service")
+SERVICE_GROUPS = ("client", "service", "monitoring")
 """Groups that `SERVICE_FILE` holds; `PARAMS_FILE` holds the others."""
 
 _NO_DRIVER = re.compile(r"^postgres(ql)?:")  # would ask for a driver that no extra installs
@@ -147,6 +147,20 @@ class ServiceSettings(_Group):
     allowed_hosts: tuple[str, ...]
 
 
+class MonitoringSettings(_Group):
+    """What monitoring looks at, when it speaks up, and to whom."""
+
+    false_alarm_rate: Share
+    window_days: Count
+    min_posts: Count
+    min_accounts: Annotated[int, Field(ge=5)]
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
+    sample_posts: Annotated[int, Field(ge=100)]
+    cool_down_days: Annotated[float, Field(ge=0)]
+    retrain: bool
+    channels: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://")], ...]
+
+
 class Settings(BaseSettings):
     """All settings, checked and complete: places are absolute and every address is filled in."""
 
@@ -184,6 +198,7 @@ class Settings(BaseSettings):
     gate: GateSettings
     client: ClientSettings
     service: ServiceSettings
+    monitoring: MonitoringSettings
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

@@ -40,7 +40,8 @@ class Prediction:
     """One answer of one version; a shadow's has the id of the answer that was given, so (id, role) is the key.
 
     Times are seconds since 1970 UTC. `inputs` is the post as it was asked about, canonical JSON in the import
-    format, `features` what `pack` made of its features in the bundle's order, `answer` JSON.
+    format, `features` what `pack` made of its features in the bundle's order, `answer` JSON. Posts of one call
+    that know of one another share a `batch`; a post asked alone has none.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Prediction:
     answer: bytes
     latency_ms: float
     cached: bool
+    batch: str | None = None
 
 
 metadata = sa.MetaData()
@@ -84,14 +86,67 @@ predictions = sa.Table(
     sa.Column("answer", sa.LargeBinary, nullable=False),
     sa.Column("latency_ms", sa.Double, nullable=False),
     sa.Column("cached", sa.Boolean, nullable=False),
+    sa.Column("batch", sa.String(64)),
     sa.Index("predictions_of_time", "at"),
+    sa.Index("predictions_of_post", "post_id"),
 )
+
+matured = sa.Table(
+    "matured",
+    metadata,
+    sa.Column("model", sa.String(200), primary_key=True),
+    sa.Column("role", sa.String(20), primary_key=True),
+    sa.Column("source", sa.String(200), primary_key=True),
+    sa.Column("post_id", sa.Text, primary_key=True),
+    sa.Column("id", sa.String(64), nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("semver", sa.String(40), nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("published_s", sa.BigInteger, nullable=False),
+    sa.Column("known_s", sa.BigInteger, nullable=False),
+    sa.Column("truth", sa.Double, nullable=False),
+    sa.Column("prediction", sa.Double, nullable=False),
+    sa.Column("lower", sa.Double, nullable=False),
+    sa.Column("upper", sa.Double, nullable=False),
+    sa.Column("anchor", sa.Double),
+    sa.Column("expected_error", sa.Double),
+    sa.Column("score_truth", sa.Double, nullable=False),
+    sa.Column("score_prediction", sa.Double, nullable=False),
+    sa.Column("score_anchor", sa.Double),
+    sa.Column("slices", sa.Text, nullable=False),
+    sa.Index("matured_of_time", "model", "known_s"),
+)
+"""Predictions whose outcome has come: `truth`, `prediction`, its ends and `anchor` are log1p of the primary count."""
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("subject", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("opened_at", sa.Double, nullable=False),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("closed_at", sa.Double),
+    sa.Column("acknowledged_by", sa.String(200)),
+    sa.Column("delivered_at", sa.Double),
+    sa.Column("delivery_error", sa.Text),
+    sa.Column("retrain_at", sa.Double),
+    sa.Index("alerts_of_model", "model", "kind", "subject"),
+    sqlite_autoincrement=True,
+)
+"""What monitoring found that a person should look at; `retrain_at` is when a retraining was asked for because of it."""
 
 TABLES = Tables(
     name="prediction log",
     setting="CLIPCAST_PREDICTIONS_URI",
     metadata=metadata,
-    revision="p0001",
+    revision="p0002",
     migrations=Path(__file__).with_name("migrations"),
     revision_table="clipcast_predictions_revision",
     lock=0x636C6971,

@@ -50,6 +50,7 @@ class Question:
     asked: bytes
     sha256: str
     started: float
+    batch: str | None = None
 
     @classmethod
     def of(cls, post: Post, version: Version, role: Role) -> Question:
@@ -115,7 +116,8 @@ class Forecaster:
         found: dict[int, dict[str, Any]] = {}
         for version in {each.version.sha256: each.version for each in questions}.values():
             rows = [row for row, each in enumerate(questions) if each.version.sha256 == version.sha256]
-            asked = [questions[row] for row in rows]
+            batch = questions[rows[0]].id
+            asked = [replace(questions[row], batch=batch) for row in rows]
             async with self._batches:
                 found.update(zip(rows, await self._answer_batch(asked), strict=True))
         return [found[row] for row in range(len(posts))]
@@ -286,6 +288,7 @@ class Forecaster:
                 answer=known.text,
                 latency_ms=latency_ms,
                 cached=cached,
+                batch=question.batch,
             )
         )
         return {**stamp, **known.answer}

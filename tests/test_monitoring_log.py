@@ -144,6 +144,7 @@ def test_what_is_logged_is_read_with_the_types_of_the_store(uri: str) -> None:
         "answer": prediction(2).answer,
         "latency_ms": 1.25,
         "cached": True,
+        "batch": None,
     }
 
 
@@ -489,6 +490,8 @@ def test_on_a_server_the_log_has_a_schema_of_its_own(uri: str) -> None:
     with connected(uri) as connection:
         assert set(sa.inspect(connection).get_table_names("clipcast_predictions")) == {
             "predictions",
+            "matured",
+            "alerts",
             TABLES.revision_table,
         }
         assert sa.inspect(connection).get_table_names("public") == []
