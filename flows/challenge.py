@@ -25,6 +25,7 @@ from registry.loading import Loaded, load
 from registry.promotion import Candidate, settle
 from registry.semver import Change, next_semver
 from registry.tracking import RUN_KEY_TAG, experiment_of
+from training.baseline import Baseline
 from training.evaluate import Ladder
 from training.examples import Examples
 from training.recipe import Recipe
@@ -175,7 +176,7 @@ class Challenge:
         """
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            served = self._pack(self.trained.served, every_row(self.examples), folder / "served")
+            served = self._pack(self.trained.served, every_row(self.examples), folder / "served", self._baseline())
             evaluated = self._pack(self.trained.evaluated, self.trained.split.train, folder / "evaluated")
             self.job.watcher.say("deciding")
             decision = self._decide(served)
@@ -187,12 +188,28 @@ class Challenge:
         """Names the candidate within its run, so that an interrupted run finds what it wrote."""
         return f"{self.job.key}/{self.trained.recipe.digest}"
 
-    def _pack(self, model: Model, rows: Ints, folder: Path) -> Bundle:
-        outcome = self.job.settings.outcome.model_dump()
-        data_hash = self.job.data_hash
+    def _pack(self, model: Model, rows: Ints, folder: Path, baseline: Baseline | None = None) -> Bundle:
         return pack(
-            model, self.trained.recipe, self.examples, rows, outcome=outcome, data_hash=data_hash, folder=folder
+            model,
+            self.trained.recipe,
+            self.examples,
+            rows,
+            outcome=self.job.settings.outcome.model_dump(),
+            data_hash=self.job.data_hash,
+            folder=folder,
+            baseline=baseline,
         )
+
+    def _baseline(self) -> Baseline | None:
+        """What monitoring holds later posts against; a refresh keeps what its recipe was judged on before."""
+        trained = self.trained
+        found = self.job.task.baseline(
+            trained.served, trained.evaluated, self.examples, trained.split.judge, trained.report
+        )
+        if found is None or self.champion is None or self.change is not Change.REFRESH:
+            return found
+        earlier = Baseline.load(self.champion.bundle.folder)
+        return found if earlier is None else found.with_earlier(earlier)
 
     def _decide(self, served: Bundle) -> Decision:
         decision = decide(self._evidence(served), self.job.rules.gate)

@@ -17,6 +17,7 @@ from registry.bundle import Bundle, open_bundle, write_bundle
 from registry.gate import Comparison, Evidence, GateRules, SliceGain
 from registry.loading import Loaded, load, make_example
 from training import report
+from training.baseline import Baseline
 from training.examples import Examples
 from training.recipe import Recipe
 from training.task import Model
@@ -43,6 +44,7 @@ def pack(
     outcome: Mapping[str, Any],
     data_hash: str,
     folder: Path,
+    baseline: Baseline | None = None,
 ) -> Bundle:
     """Write a model fitted to some rows as a bundle, with an example that whoever loads it must reproduce.
 
@@ -50,6 +52,8 @@ def pack(
     """
     folder.mkdir(parents=True)
     described = model.save(folder)
+    if baseline is not None:
+        baseline.save(folder)
     latest = examples.known[rows[-EXAMPLE_POSTS:]]
     sources = sorted({examples.sources[row] for row in rows})
     write_bundle(

@@ -44,6 +44,8 @@ class PerformanceAnswer(Stamp):
     engagement_rate: Range | None = Field(description="null where no rate of such posts was ever known")
     score: Range = Field(description="0 to 100: the percentile among recent posts of its kind")
     coverage: float = Field(description="the share of outcomes that an interval is made to hold")
+    account_anchor: float = Field(description="what the account's earlier posts alone would lead one to expect")
+    expected_error: float = Field(description="how far off views or likes are expected to be, in log1p: 0.7 is twofold")
     account_known: bool = Field(description="whether the version knows outcomes of the account")
 
 
@@ -150,9 +152,19 @@ def _performance(version: Version, posts: Posts, together: bool) -> Answered:
             "engagement_rate": rate if rate["value"] == rate["value"] else None,  # not a number is unknown
             "score": score,
             "coverage": coverage,
+            "account_anchor": anchor,
+            "expected_error": error,
             "account_known": not new,
         }
-        for counted, rate, score, new in zip(counts, rates, scores, forecast.is_new.tolist(), strict=True)
+        for counted, rate, score, anchor, error, new in zip(
+            counts,
+            rates,
+            scores,
+            np.expm1(np.maximum(forecast.anchor, 0.0)).tolist(),
+            forecast.expected_error.tolist(),
+            forecast.is_new.tolist(),
+            strict=True,
+        )
     ]
     return Answered(answers, inputs.matrix)
 

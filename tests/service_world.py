@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from features.settings import PREFIX, Settings
 from features.telemetry import SILENT
@@ -69,12 +70,12 @@ class Workspace:
         asked = {"platform": self.platform, "account_id": account, "published_at": "2026-12-01T17:00:00Z"}
         return {**asked, "caption": "Building a boat #diy", "duration_s": 21.5, "followers": 1200, **changes}
 
-    def promote(self, *, rounds: int = 5, won: bool = True) -> Row:
+    def promote(self, *, rounds: int = 5, won: bool = True, known: pl.DataFrame | None = None) -> Row:
         """Fit a small model and settle it: promoted, or else kept out as the challenger that lost.
 
         Other rounds of boosting make another bundle, whose answers differ. It takes about two seconds.
         """
-        examples = built(known_frame(self.platform, 30, 12))
+        examples = built(known_frame(self.platform, 30, 12) if known is None else known)
         split = holdout_split(examples.published_s, examples.sources, share=0.2, embargo_days=3)
         task, followed = Performance(), recipe(parameters={"rounds": rounds}, folds=1)
         fitted = task.fit(followed, examples, split.train)
@@ -84,7 +85,9 @@ class Workspace:
         folder = self.settings.home / "candidates" / semver
         outcome = {"maturity_days": 3, "horizon_days": 7}
         rows = np.arange(len(examples))
-        pack(fitted, followed, examples, rows, outcome=outcome, data_hash="d" * 64, folder=folder)
+        baseline = task.baseline(fitted, fitted, examples, split.judge, report)
+        described = {"outcome": outcome, "data_hash": "d" * 64, "folder": folder, "baseline": baseline}
+        pack(fitted, followed, examples, rows, **described)
         card = self.settings.cards_dir / self.model / semver
         card.mkdir(parents=True)
         (card / LADDER).write_text(json.dumps(report.ladder.to_dict()))
@@ -99,11 +102,13 @@ class Workspace:
         )
 
 
-def a_workspace(folder: Path, platform: str = "tiktok", **settings: Any) -> Workspace:
+def a_workspace(
+    folder: Path, platform: str = "tiktok", known: pl.DataFrame | None = None, **settings: Any
+) -> Workspace:
     """Make a workspace with a performance model in production; `settings` are those of `Settings.load`."""
     made = Workspace(Settings.load(home=folder / ".clipcast", data=folder / "data", **settings), platform)
     made.settings.home.mkdir(parents=True)
-    made.promote()
+    made.promote(known=known)
     return made
 
 

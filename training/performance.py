@@ -12,6 +12,7 @@ from features.columns import Ints
 from features.schema import ENGAGEMENT, PRIMARY, Platform
 from features.targets import Reference
 from training.answering import widest_source
+from training.baseline import Baseline, judged_posts
 from training.calibration import calibrate
 from training.card import render_card
 from training.core import fit_core, fit_features
@@ -129,6 +130,13 @@ class Performance:
             render=render_card,
             metrics=engagement,
         )
+
+    def baseline(
+        self, served: PerformanceModel, evaluated: PerformanceModel, examples: Examples, rows: Ints, report: Report
+    ) -> Baseline:
+        """Keep what the version that serves reads of its newest posts, and how the evaluated fit was judged on rows."""
+        judged = judged_posts(self.forecast(evaluated, examples, rows), report.model, examples, rows)
+        return Baseline.of(served, examples, judged)
 
     def load(self, folder: Path, meta: Mapping[str, Any]) -> PerformanceModel:
         """Open the model in a folder that `meta` describes."""

@@ -32,7 +32,10 @@ FAMILY = "performance"
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Forecasts of some posts, as arrays: logs for the primary count and the rate, 0 to 100 for the score."""
+    """Forecasts of some posts, as arrays: logs for the primary count and the rate, 0 to 100 for the score.
+
+    `expected_error` is how far off `prediction` is expected to be, in log1p of the primary count.
+    """
 
     prediction: Floats
     lower: Floats
@@ -44,6 +47,7 @@ class Forecast:
     score_lower: Floats
     score_upper: Floats
     anchor: Floats
+    expected_error: Floats
     is_new: Bools
 
 
@@ -146,6 +150,7 @@ class PerformanceModel:
             score_lower=score_lower,
             score_upper=score_upper,
             anchor=inputs.anchor,
+            expected_error=scale,
             is_new=inputs.is_new,
         )
 

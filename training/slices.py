@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.columns import Bools, Ints, Texts
+from features.columns import Bools, Ints, Posts, Texts
 from training.examples import Examples
 
 FOLLOWER_TIERS = ("<10k", "10k-100k", "100k-1M", "1M+")
@@ -23,7 +24,11 @@ _SHORT_WORDS = re.compile(r"\w[\w -]{0,23}")
 
 def slices_of(examples: Examples, rows: Ints, is_new: Bools) -> dict[str, NDArray[np.str_]]:
     """Return each row's level in every slice."""
-    posts = examples.posts.take(rows)
+    return slices_of_posts(examples.posts.take(rows), [examples.sources[row] for row in rows], is_new)
+
+
+def slices_of_posts(posts: Posts, sources: Sequence[str], is_new: Bools) -> dict[str, NDArray[np.str_]]:
+    """Return each post's level in every slice."""
     tiers = np.array([*FOLLOWER_TIERS, UNKNOWN])[
         np.where(np.isnan(posts.followers), -1, np.searchsorted(_TIER_ENDS, posts.followers, side="right"))
     ]
@@ -33,8 +38,8 @@ def slices_of(examples: Examples, rows: Ints, is_new: Bools) -> dict[str, NDArra
         "account": np.where(is_new, "new", "known"),
         "followers": tiers,
         "media type": media,
-        "source": np.array([examples.sources[row] for row in rows]),
-        "followers x media type": np.array(both),
+        "source": np.array(sources, dtype=np.str_),
+        "followers x media type": np.array(both, dtype=np.str_),
     }
 
 

@@ -12,6 +12,7 @@ from features.columns import Ints
 from features.errors import BundleError
 from features.fitted import Fitted
 from features.history import History
+from training.baseline import Baseline
 from training.evaluate import Ladder
 from training.examples import Examples
 from training.performance import Performance
@@ -91,6 +92,11 @@ class Task(Protocol[FittedModel]):
 
     def judged(self, model: FittedModel, examples: Examples, split: Split) -> Any:
         """Forecast the later rows of a split by a model that was fitted to the earlier ones, as in one more fold."""
+
+    def baseline(
+        self, served: FittedModel, evaluated: FittedModel, examples: Examples, rows: Ints, report: Any
+    ) -> Baseline | None:
+        """Keep what monitoring holds later posts against, where the family is monitored."""
 
     def load(self, folder: Path, meta: Mapping[str, Any]) -> FittedModel:
         """Open the model in a folder that `meta` describes."""

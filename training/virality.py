@@ -114,6 +114,9 @@ class Virality:
         """Judge the later rows of a split by a model that was fitted to the earlier ones, as in one more fold."""
         return judge_odds(model.odds, examples, split)
 
+    def baseline(self, *_: object) -> None:
+        """Keep nothing: its inputs are those of performance, whose baseline tells of them."""
+
     def load(self, folder: Path, meta: Mapping[str, Any]) -> ViralityModel:
         """Open the model in a folder that `meta` describes."""
         return ViralityModel.load(folder, meta)
