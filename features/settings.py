@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as NotJsonError
 
 from features.errors import SettingsError
 from features.safety import mask
@@ -158,7 +159,8 @@ class MonitoringSettings(_Group):
     sample_posts: Annotated[int, Field(ge=100)]
     cool_down_days: Annotated[float, Field(ge=0)]
     retrain: bool
-    channels: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://")], ...]
+    # Apprise's addresses hold secrets anywhere, so nothing but their scheme is ever shown
+    channels: tuple[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://")], ...] = Field(repr=False)
 
 
 class Settings(BaseSettings):
@@ -215,6 +217,8 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
+        except NotJsonError as error:
+            raise SettingsError(_explain_not_json(error, ours)) from None
 
     @classmethod
     def settings_customise_sources(
@@ -246,9 +250,14 @@ class Settings(BaseSettings):
         return self.home / "production.json"
 
     @property
+    def monitoring_dir(self) -> Path:
+        """What monitoring found, a folder for each model."""
+        return self.home / "monitoring"
+
+    @property
     def accuracy_file(self) -> Path:
         """How right the versions in production were, as last looked at."""
-        return self.home / "monitoring" / "accuracy.json"
+        return self.monitoring_dir / "accuracy.json"
 
     @property
     def cards_dir(self) -> Path:
@@ -268,6 +277,7 @@ class Settings(BaseSettings):
     def describe(self) -> dict[str, Any]:
         """Every setting as plain JSON values, with the passwords and keys in addresses masked."""
         described: dict[str, Any] = self.model_dump(mode="json")
+        described["monitoring"]["channels"] = [_only_scheme(address) for address in self.monitoring.channels]
         return {name: mask(value) if name.endswith("_uri") else value for name, value in described.items()}
 
 
@@ -319,12 +329,21 @@ def _files(name: str) -> tuple[Path, ...]:
 def _read(path: Path, name: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path.absolute()} cannot be read as YAML: {error}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path.absolute()} cannot be read as YAML: {_problem_of(error)}") from None
     if not isinstance(content, dict):
         raise SettingsError(f"{path.absolute()} must hold groups of settings, not {type(content).__name__}")
     _refuse_unknown(str(path.absolute()), _dotted(content), [each for each in _names() if _file_of(each) == name])
     return content
+
+
+def _problem_of(error: yaml.YAMLError) -> str:
+    """What is wrong where in a file, without the lines that YAML quotes, which may hold a secret."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or type(error).__name__
+    return f"{problem} in line {mark.line + 1}, column {mark.column + 1}" if mark else problem
 
 
 def _dotted(tree: Mapping[Any, Any], above: str = "") -> Iterator[str]:
@@ -365,6 +384,7 @@ def _refuse_unknown(where: str, found: Iterable[str], known: list[str]) -> None:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    name = re.sub(r"(?<=://).*", "***", name)  # an address that stands where a name belongs
     inside = [candidate for candidate in known if candidate.startswith((f"{name}__", f"{name}."))]
     nearest = max(inside or known, key=lambda candidate: _likeness(name.upper(), candidate.upper()))
     return f"there is no setting {name}; the nearest is {nearest}"
@@ -385,12 +405,37 @@ def _explain(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(_unknown(name, _names()))
         elif problem["type"] != "default_factory_not_called":  # which follows from another problem
-            value = "" if problem["type"] == "missing" else f" = {mask(str(problem['input']))}"
+            value = "" if problem["type"] == "missing" else f" = {_shown(name, problem['input'])}"
             lines.append(f"{name}{value}: {problem['msg'].removeprefix('Value error, ')}; set {_places_of(name)}")
     return "\n".join(lines)
 
 
+def _explain_not_json(error: NotJsonError, ours: Iterable[str]) -> str:
+    """Which variables are no JSON, by the group whose value could not be read."""
+    group = str(error).partition('field "')[2].partition('"')[0]
+    among = sorted(name for name in ours if name.upper().startswith(_env_name(group)))
+    return f'{" or ".join(among)} is no JSON; a list is written as ["one", "two"] and a group as {{}}'
+
+
+def _shown(name: str, value: Any) -> str:
+    """A value as an error shows it: nothing but the scheme of what may be a channel's address."""
+    if name == "monitoring" or name.startswith("monitoring.channels"):
+        return _only_scheme(value) if isinstance(value, str) else "***"
+    return mask(str(value))
+
+
+def _only_scheme(address: str) -> str:
+    """Show of an address only its kind.
+
+    >>> _only_scheme("slack://T1/B2/secret"), _only_scheme("secret")
+    ('slack://***', '***')
+    """
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address)
+    return f"{scheme[0] if scheme else ''}***"
+
+
 def _places_of(name: str) -> str:
-    """Where a setting can be set, in words."""
+    """Where a setting can be set, in words; a place in a list is set with the list."""
+    name = re.sub(r"(\.\d+)+$", "", name)
     leaves = [known for known in _names() if known == name or known.startswith(f"{name}.")]
     return " or ".join([*map(_env_name, leaves), *filter(None, [_file_of(name)])])

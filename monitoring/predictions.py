@@ -20,10 +20,12 @@ from features.schema import NUMBER, TEXT, TIME, Schema
 from registry.database import Database, Tables
 
 READ_AT_ONCE = 10_000
+FETCHED_AT_ONCE = 500
 FORGOTTEN_AT_ONCE = 5_000
 """So many rows a transaction, between which the service can write."""
 
 _FLOATS = np.dtype("<f8")
+FLOAT_BYTES = _FLOATS.itemsize
 _UNKEPT = "\ufffd"  # what Unicode shows where a character cannot be
 
 
@@ -112,9 +114,9 @@ matured = sa.Table(
     sa.Column("upper", sa.Double, nullable=False),
     sa.Column("anchor", sa.Double),
     sa.Column("expected_error", sa.Double),
-    sa.Column("score_truth", sa.Double, nullable=False),
+    sa.Column("score_truth", sa.Double),
     sa.Column("score_prediction", sa.Double, nullable=False),
-    sa.Column("score_anchor", sa.Double),
+    sa.Column("draw", sa.Double, nullable=False),
     sa.Column("slices", sa.Text, nullable=False),
     sa.Index("matured_of_time", "model", "known_s"),
 )
@@ -137,10 +139,24 @@ alerts = sa.Table(
     sa.Column("delivered_at", sa.Double),
     sa.Column("delivery_error", sa.Text),
     sa.Column("retrain_at", sa.Double),
+    sa.Column("delivered_to", sa.Text),
+    sa.Column("claimed_by", sa.Text),
+    sa.Column("claimed_at", sa.Double),
     sa.Index("alerts_of_model", "model", "kind", "subject"),
     sqlite_autoincrement=True,
 )
-"""What monitoring found that a person should look at; `retrain_at` is when a retraining was asked for because of it."""
+"""What monitoring found that a person should look at; `retrain_at` is when a retraining was asked for because of it.
+
+`delivered_to` holds the hashes of the channels that got it, and `claimed_by` the process that is sending it, as JSON.
+"""
+
+looks = sa.Table(
+    "looks",
+    metadata,
+    sa.Column("model", sa.String(200), primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+)
+"""The latest moment for which monitoring settled the alerts of a model."""
 
 TABLES = Tables(
     name="prediction log",
@@ -234,6 +250,112 @@ def read_predictions(
         found = connection.execution_options(stream_results=True).execute(wanted)
         frames = [_frame(rows) for rows in found.partitions(READ_AT_ONCE)]
     return pl.concat(frames) if frames else _frame([])
+
+
+def sample_predictions(
+    uri: str, *, since: datetime, until: datetime, model: str, role: Role, most: int, seed: int
+) -> tuple[pl.DataFrame, int]:
+    """Like `read_predictions`, but of many only about `most`, and how many they are in all.
+
+    The sample is the same for the same seed, and posts that were asked together are in it together.
+
+    Raises
+    ------
+    RegistryError
+        The log cannot be reached, or was made by a newer clipcast.
+    """
+    here = sa.and_(
+        predictions.c.at >= _seconds(since),
+        predictions.c.at < _seconds(until),
+        predictions.c.model == model,
+        predictions.c.role == str(role),
+    )
+    with Database(uri, tables=TABLES).reading() as connection:
+        keys = sa.select(predictions.c.id, sa.func.coalesce(predictions.c.batch, predictions.c.id)).where(here)
+        found = [(str(key), str(unit)) for key, unit in connection.execute(keys)]
+        chosen = _sample(found, most, seed)
+        frames = []
+        for start in range(0, len(chosen), FETCHED_AT_ONCE):
+            some = chosen[start : start + FETCHED_AT_ONCE]
+            frames.append(_frame(connection.execute(sa.select(predictions).where(here, predictions.c.id.in_(some)))))
+    rows = pl.concat(frames) if frames else _frame([])
+    return rows.sort("at", "id"), len(found)
+
+
+@dataclass(frozen=True)
+class Answering:
+    """The version that last answered as a model's champion."""
+
+    version: int
+    semver: str
+    sha256: str
+
+
+def last_answering(uri: str, model: str, until: datetime) -> Answering | None:
+    """Return the version whose answer was the last one before a moment; None where nobody had asked by then.
+
+    Raises
+    ------
+    RegistryError
+        The log cannot be reached, or was made by a newer clipcast.
+    """
+    columns = (predictions.c.version, predictions.c.semver, predictions.c.sha256)
+    wanted = (
+        sa.select(*columns)
+        .where(
+            predictions.c.model == model,
+            predictions.c.role == str(Role.CHAMPION),
+            predictions.c.at < _seconds(until),
+        )
+        .order_by(predictions.c.at.desc(), predictions.c.id.desc())
+        .limit(1)
+    )
+    with Database(uri, tables=TABLES).reading() as connection:
+        row = connection.execute(wanted).first()
+    return None if row is None else Answering(*row)
+
+
+def accounts_of_split(uri: str, model: str, until: datetime) -> tuple[int, int] | None:
+    """Count the accounts that champion and challenger answered since the newest challenger's first answer.
+
+    None where no challenger has answered anybody by then; posts without an account are nobody's.
+
+    Raises
+    ------
+    RegistryError
+        The log cannot be reached, or was made by a newer clipcast.
+    """
+    here = sa.and_(predictions.c.model == model, predictions.c.at < _seconds(until), predictions.c.account_id != "")
+    challenged = sa.and_(here, predictions.c.role == str(Role.CHALLENGER))
+    newest = sa.select(predictions.c.version).where(challenged).order_by(predictions.c.at.desc()).limit(1)
+    with Database(uri, tables=TABLES).reading() as connection:
+        version = connection.scalar(newest)
+        if version is None:
+            return None
+        began = connection.scalar(
+            sa.select(sa.func.min(predictions.c.at)).where(challenged, predictions.c.version == version)
+        )
+        since = sa.select(predictions.c.role, sa.func.count(sa.distinct(predictions.c.account_id))).where(
+            here, predictions.c.at >= began, predictions.c.role != str(Role.SHADOW)
+        )
+        found = {str(role): int(count) for role, count in connection.execute(since.group_by(predictions.c.role))}
+    return found.get(str(Role.CHAMPION), 0), found.get(str(Role.CHALLENGER), 0)
+
+
+def _sample(keys: Sequence[tuple[str, str]], most: int, seed: int) -> list[str]:
+    """Choose ids by their units in an order drawn from the seed, until there are enough."""
+    if len(keys) <= most:
+        return [key for key, _ in keys]
+    units: dict[str, list[str]] = {}
+    for key, unit in sorted(keys):
+        units.setdefault(unit, []).append(key)
+    names = sorted(units)
+    chosen: list[str] = []
+    for place in np.random.default_rng(seed).permutation(len(names)).tolist():
+        if len(chosen) >= most:
+            break
+        chosen += units[names[place]]
+    return chosen
 
 
 def forget_before(uri: str, at: datetime) -> int:

@@ -1,4 +1,5 @@
 import json
+import traceback
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -246,6 +247,65 @@ def test_an_error_shows_no_secret_either(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("CLIPCAST_DATABASE_URI", "file://me:s3cret@host/db")
     with pytest.raises(SettingsError, match=r"me:\*\*\*@host"):
         Settings.load()
+
+
+CHANNELS = [
+    "slack://Hidden1/Hidden2/Hidden3/#alerts",
+    "https://hooks.slack.com/services/Hidden4",
+    "mailto://Hidden5:Hidden6@example.org?to=Hidden7",
+    "Json://Hidden8",
+]
+
+
+def test_of_a_channel_only_the_scheme_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPCAST_MONITORING__CHANNELS", json.dumps(CHANNELS))
+    settings = Settings.load()
+    assert settings.monitoring.channels == tuple(CHANNELS)
+    shown = settings.describe()["monitoring"]
+    assert shown["channels"] == ["slack://***", "https://***", "mailto://***", "Json://***"]
+    assert {name for name in shown if name != "channels"} == set(settings.monitoring.model_dump()) - {"channels"}
+    assert "Hidden" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MONITORING__CHANNELS", json.dumps([CHANNELS[0], "Hidden/without/a/scheme"])),
+        ("MONITORING__CHANNELS", json.dumps([["slack://Hidden"]])),
+        ("MONITORING__CHANNELS", json.dumps({"slack://Hidden": 1})),
+        ("MONITORING__CHANNELS", json.dumps("slack://Hidden")),
+        ("MONITORING__CHANNELS", CHANNELS[0]),
+        ("MONITORING", json.dumps(CHANNELS)),
+        ("MONITORING", CHANNELS[0]),
+        ("MONITORING", json.dumps({"channels": [1, CHANNELS[0]]})),
+    ],
+)
+def test_no_error_about_a_channel_shows_its_address(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(f"CLIPCAST_{variable}", value)
+    with pytest.raises(SettingsError, match="CLIPCAST_MONITORING") as caught:
+        Settings.load()
+    assert "Hidden" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "monitoring: {channels: ['slack://Hidden/a',",
+        "monitoring:\n  channels: [slack://Hidden/a, {]",
+        "monitoring: {channels: {'slack://Hidden': 1}}",
+        "monitoring: {'slack://Hidden': 1}",
+        "monitoring: {channels: slack://Hidden/a}",
+        "monitoring: slack://Hidden/a",
+        "monitoring:\n\tchannels: slack://Hidden",
+    ],
+)
+def test_no_error_about_the_file_of_channels_shows_an_address(text: str) -> None:
+    file = Path(SERVICE_FILE)
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert "Hidden" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -492,6 +492,7 @@ def test_on_a_server_the_log_has_a_schema_of_its_own(uri: str) -> None:
             "predictions",
             "matured",
             "alerts",
+            "looks",
             TABLES.revision_table,
         }
         assert sa.inspect(connection).get_table_names("public") == []

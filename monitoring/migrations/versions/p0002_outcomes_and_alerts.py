@@ -31,9 +31,9 @@ def upgrade() -> None:
         sa.Column("upper", sa.Double, nullable=False),
         sa.Column("anchor", sa.Double),
         sa.Column("expected_error", sa.Double),
-        sa.Column("score_truth", sa.Double, nullable=False),
+        sa.Column("score_truth", sa.Double),
         sa.Column("score_prediction", sa.Double, nullable=False),
-        sa.Column("score_anchor", sa.Double),
+        sa.Column("draw", sa.Double, nullable=False),
         sa.Column("slices", sa.Text, nullable=False),
     )
     op.create_index("matured_of_time", "matured", ["model", "known_s"])
@@ -53,6 +53,14 @@ def upgrade() -> None:
         sa.Column("delivered_at", sa.Double),
         sa.Column("delivery_error", sa.Text),
         sa.Column("retrain_at", sa.Double),
+        sa.Column("delivered_to", sa.Text),
+        sa.Column("claimed_by", sa.Text),
+        sa.Column("claimed_at", sa.Double),
         sqlite_autoincrement=True,
     )
     op.create_index("alerts_of_model", "alerts", ["model", "kind", "subject"])
+    op.create_table(
+        "looks",
+        sa.Column("model", sa.String(200), primary_key=True),
+        sa.Column("at", sa.Double, nullable=False),
+    )
