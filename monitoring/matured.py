@@ -1,122 +1,207 @@
-"""Predictions beside what came of them: how often the service was right."""
+"""Predictions beside what came of them, in the table `matured`: one row for each model, role and post."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import Any
 
+import numpy as np
+import orjson
 import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from features.columns import Posts
-from features.errors import RegistryError
-from features.schema import NUMBER, TEXT, TIME, Schema, empty
+from features.columns import DEFAULT_SOURCE, Posts
+from features.schema import NUMBER, PRIMARY, TEXT, Platform, Schema
 from features.targets import Reference, mature, populations, primary_log
-from monitoring.log import Role, read_predictions
-from registry.bundle import write_atomically
+from monitoring.predictions import TABLES, predictions
+from monitoring.predictions import matured as table
+from registry.database import Database
+from training.slices import slices_of_posts
 
-DAYS = 60
-"""How far back predictions are looked for."""
+LOOK_BACK = timedelta(days=60)
+"""How long after publication an outcome is waited for."""
 
-POSTS = 20_000
-"""So many of a platform's latest matured predictions are enough to tell."""
+ASKED_AT_ONCE = 500
+"""Posts whose predictions are looked up in one statement."""
 
-MIDDLE = 50.0
-"""The score of a typical post: half of the recent ones of its kind reached more."""
+WEEK_S = 7 * 86_400
 
-LOGGED = ("id", "at", "role", "model", "sha256", "post_id", "answer")
+_SAID = ("id", "at", "role", "version", "semver", "sha256", "post_id", "account_id", "answer")
+_KINDS: dict[type, pl.DataType] = {sa.Double: NUMBER, sa.Integer: pl.Int64(), sa.BigInteger: pl.Int64()}
 
-SCORED: Schema = {"model": TEXT, "role": TEXT, "at": TIME, "score": NUMBER, "score_truth": NUMBER}
+MATURED: Schema = {
+    column.name: _KINDS.get(type(column.type), TEXT) for column in table.columns if column.name != "draw"
+}
+"""What `read_matured` answers: moments in seconds since 1970 UTC; ``truth``, ``prediction`` with its ends, ``anchor``
+and ``expected_error`` in log1p of the primary count, the last two null in answers of versions that did not tell them;
+scores from 0 to 100, the true one null where the version's bundle is gone; ``slices`` as JSON, level by slice."""
 
 References = Callable[[str], Reference | None]
 """What a version scores by, from the hash of its bundle; None where that is gone."""
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """How often a model put a post on the right side of the middle of its kind, on posts whose outcome came since."""
+def settle_outcomes(uri: str, model: str, known: pl.DataFrame, references: References, at: datetime) -> int:
+    """Write down what came of predictions since the last time, and return how many that were.
 
-    posts: int
-    accuracy: float
-    as_of: str
+    A post counts by the last answer that each role gave before its outcome was known; an outcome seen again nearer to
+    the horizon replaces the earlier one. Writing it down twice changes nothing.
+
+    Parameters
+    ----------
+    known
+        A frame of `known_posts` as of `at`.
+    """
+    outcomes = _outcomes(mature(known).filter(pl.col("published_at") >= at - LOOK_BACK))
+    if outcomes.is_empty():
+        return 0
+    database = Database(uri, tables=TABLES)
+    since_s = int((at - LOOK_BACK).timestamp())
+    with database.reading() as connection:
+        settled = _settled(connection, model, since_s)
+        new = outcomes.join(settled, on=["source", "post_id", "truth"], how="anti")
+        said = _said_of(connection, model, new["post_id"].to_list())
+    rows = _rows(model, _joined(said, new), references)
+    with database.writing() as connection:
+        _write(connection, rows)
+    return len(rows)
 
 
-def matured(predictions: pl.DataFrame, known: pl.DataFrame, references: References) -> pl.DataFrame:
-    """Join predictions to the outcomes that became known after they were made.
+def read_matured(uri: str, model: str, *, since: datetime, until: datetime, most_a_week: int = 5_000) -> pl.DataFrame:
+    """Read what came of a model's predictions whose outcome became known from `since` until `until`, oldest first.
+
+    Of a week with more than `most_a_week` a sample is read, the same every time.
 
     Returns
     -------
-    pl.DataFrame
-        ``model``, ``role``, ``at``, ``score`` and ``score_truth``; a post that was asked about several times counts
-        by the last answer that each model gave before its outcome was known.
+    polars.DataFrame
+        The columns of `MATURED`.
     """
-    rows = mature(known)
-    outcomes = rows.select("post_id", "known_at").with_columns(
-        truth=pl.Series(primary_log(rows)), population=pl.Series(populations(Posts.from_frame(rows)), dtype=pl.String)
-    )
-    joined = (
-        predictions.join(outcomes, on="post_id")
-        .filter(pl.col("at") < pl.col("known_at"))
-        .sort("at")
-        .unique(["model", "role", "post_id"], keep="last", maintain_order=True)
-        .with_columns(
-            pl.col("answer").cast(pl.String).str.json_path_match("$.score.value").cast(pl.Float64).alias("score")
-        )
-    )
+    columns = [table.c[name] for name in MATURED]
     parts = []
-    for (sha256,), group in joined.group_by("sha256", maintain_order=True):
-        reference = references(str(sha256))
+    with Database(uri, tables=TABLES).reading() as connection:
+        start, end = int(since.timestamp()), int(until.timestamp())
+        while start <= end:
+            stop = min(start - start % WEEK_S + WEEK_S, end + 1)
+            here = sa.and_(table.c.model == model, table.c.known_s >= start, table.c.known_s < stop)
+            wanted = sa.select(*columns).where(here).order_by(table.c.draw, table.c.role).limit(most_a_week)
+            parts += [tuple(row) for row in connection.execute(wanted)]
+            start = stop
+    return pl.DataFrame(parts, MATURED, orient="row").sort("known_s", "post_id", "role")
+
+
+def _outcomes(rows: pl.DataFrame) -> pl.DataFrame:
+    if rows.is_empty():
+        return rows
+    posts = Posts.from_frame(rows)
+    sources = [source or DEFAULT_SOURCE for source in posts.source]
+    levels = slices_of_posts(posts, sources, np.zeros(len(posts), np.bool_))
+    del levels["account"]  # which the answer tells
+    return pl.DataFrame(
+        {
+            "source": sources,
+            "post_id": rows["post_id"],
+            "owner": rows["account_id"],
+            "published_s": posts.published_s,
+            "known_s": rows["known_at"].dt.epoch("s"),
+            "truth": primary_log(rows),
+            "population": populations(posts),
+            "platform": rows["platform"].cast(TEXT),
+            "slices": [dict(zip(levels, row, strict=True)) for row in zip(*levels.values(), strict=True)],
+        },
+        schema_overrides={"slices": pl.Object},
+    )
+
+
+def _settled(connection: sa.Connection, model: str, since_s: int) -> pl.DataFrame:
+    wanted = sa.select(table.c.source, table.c.post_id, table.c.truth).where(
+        table.c.model == model, table.c.published_s >= since_s
+    )
+    rows = [tuple(row) for row in connection.execute(wanted)]
+    return pl.DataFrame(rows, {"source": TEXT, "post_id": TEXT, "truth": NUMBER}, orient="row").unique()
+
+
+def _said_of(connection: sa.Connection, model: str, posts: Sequence[str]) -> list[dict[str, Any]]:
+    columns = [predictions.c[name] for name in _SAID]
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(posts), ASKED_AT_ONCE):
+        some = posts[start : start + ASKED_AT_ONCE]
+        wanted = sa.select(*columns).where(predictions.c.model == model, predictions.c.post_id.in_(some))
+        found += [dict(row) for row in connection.execute(wanted).mappings()]
+    return found
+
+
+def _joined(said: Iterable[Mapping[str, Any]], outcomes: pl.DataFrame) -> list[dict[str, Any]]:
+    """Put each post's outcome to the last answer of each role that came before it was known."""
+    of_post: dict[str, list[dict[str, Any]]] = {}
+    for outcome in outcomes.to_dicts():
+        of_post.setdefault(outcome["post_id"], []).append(outcome)
+    last: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for answer in sorted(said, key=lambda each: (each["at"], each["id"])):
+        for outcome in of_post[answer["post_id"]]:
+            is_same = answer["account_id"] in ("", outcome["owner"])
+            if is_same and answer["at"] < outcome["known_s"]:
+                last[answer["role"], outcome["source"], outcome["post_id"]] = {**answer, **outcome}
+    return list(last.values())
+
+
+def _rows(model: str, joined: Iterable[Mapping[str, Any]], references: References) -> list[dict[str, Any]]:
+    rows = []
+    for each in joined:
+        told = _told(each["answer"], PRIMARY[Platform(each["platform"])])
+        if told is None:
+            continue
+        key = f"{each['source']}\0{each['post_id']}".encode()
+        draw = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) / 2**64
+        slices = json.dumps({"account": told["account"], **each["slices"]}, sort_keys=True)
+        rows.append({**each, **told, "model": model, "account_id": each["owner"], "slices": slices, "draw": draw})
+    return _scored(rows, references)
+
+
+def _scored(rows: list[dict[str, Any]], references: References) -> list[dict[str, Any]]:
+    """Add what true outcomes score by each version's own reference."""
+    scores: list[float | None] = [None] * len(rows)
+    for sha256 in {row["sha256"] for row in rows}:
+        here = [number for number, row in enumerate(rows) if row["sha256"] == sha256]
+        reference = references(sha256)
         if reference is not None:
-            truth = reference.score(group["population"].to_list(), group["truth"].to_numpy())
-            parts.append(group.select("model", "role", "at", "score").with_columns(score_truth=pl.Series(truth)))
-    return pl.concat(parts) if parts else empty(SCORED)
+            truth = np.array([rows[number]["truth"] for number in here])
+            found = reference.score([rows[number]["population"] for number in here], truth)
+            for number, score in zip(here, found.tolist(), strict=True):
+                scores[number] = score
+    names = [column.name for column in table.columns if column.name != "score_truth"]
+    return [
+        {**{name: row[name] for name in names}, "score_truth": score} for row, score in zip(rows, scores, strict=True)
+    ]
 
 
-def accuracies(scored: pl.DataFrame, as_of: datetime) -> dict[str, Accuracy]:
-    """Return how right each model was where it answered."""
-    answered = scored.filter(pl.col("role") != str(Role.SHADOW))
-    right = (pl.col("score") > MIDDLE) == (pl.col("score_truth") > MIDDLE)
-    found = answered.group_by("model").agg(pl.len().alias("posts"), right.mean().alias("accuracy")).sort("model")
-    return {row["model"]: Accuracy(row["posts"], row["accuracy"], as_of.isoformat()) for row in found.to_dicts()}
-
-
-def overall(found: Mapping[str, Accuracy]) -> float | None:
-    """Return how right all models were, a post counting as much as any other; None where nothing has matured."""
-    posts = sum(each.posts for each in found.values())
-    return sum(each.posts * each.accuracy for each in found.values()) / posts if posts else None
-
-
-def latest_predictions(uri: str, model: str, until: datetime) -> pl.DataFrame:
-    """Read the latest answers of a model, a day at a time and without their features, until there are enough."""
-    parts: list[pl.DataFrame] = []
-    for day in range(DAYS):
-        end = until - timedelta(days=day)
-        found = read_predictions(uri, since=end - timedelta(days=1), until=end, model=model)
-        parts.append(found.filter(pl.col("post_id") != "").select(LOGGED))
-        if sum(part.height for part in parts) >= POSTS:
-            break
-    return pl.concat(parts)
-
-
-def write_accuracies(file: Path, found: Mapping[str, Accuracy]) -> None:
-    """Keep them for the service to tell."""
-    content = {model: asdict(each) for model, each in found.items()}
-    write_atomically(file, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
-
-
-def read_accuracies(file: Path) -> dict[str, Accuracy]:
-    """Return what was kept; nothing where nothing has matured yet.
-
-    Raises
-    ------
-    RegistryError
-        The file is not what `write_accuracies` writes.
-    """
+def _told(answer: bytes, count: str) -> dict[str, Any] | None:
+    """Read an answer about performance; None where it is none."""
     try:
-        return {model: Accuracy(**each) for model, each in json.loads(file.read_text(encoding="utf-8")).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise RegistryError(f"{file} cannot be read: {error}; the next clipcast run daily writes it anew") from error
+        said = orjson.loads(answer)
+        ends = {"prediction": "value", "lower": "lower", "upper": "upper"}
+        logs = {name: math.log1p(said[count][end]) for name, end in ends.items()}
+        anchor, score = said.get("account_anchor"), float(said["score"]["value"])
+        account = "known" if said["account_known"] else "new"
+    except (ValueError, KeyError, TypeError):
+        return None
+    return {
+        **logs,
+        "anchor": None if anchor is None else math.log1p(anchor),
+        "expected_error": said.get("expected_error"),
+        "score_prediction": score,
+        "account": account,
+    }
+
+
+def _write(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table)
+    others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=others), rows)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from features.errors import RegistryError
-from monitoring.matured import Accuracy, overall, read_accuracies
+from monitoring.accuracy import Accuracy, overall, read_accuracies
 from serving.app import Service
 from serving.health import Health, health_of, models_of
 

@@ -2,107 +2,149 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 import pytest
 
 from features.errors import RegistryError
 from features.targets import Reference, mature, primary_log
+from monitoring.accuracy import Accuracy, accuracy_of, read_accuracies, write_accuracies
 from monitoring.log import Prediction, PredictionLog, Role
-from monitoring.matured import (
-    Accuracy,
-    accuracies,
-    latest_predictions,
-    matured,
-    read_accuracies,
-    write_accuracies,
-)
+from monitoring.matured import MATURED, read_matured, settle_outcomes
+from tests.predictions_world import prediction
 from tests.training_world import known_frame
 
 MODEL = "clipcast-tiktok-performance"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-
-
-def outcomes() -> pl.DataFrame:
-    return mature(known_frame("tiktok")).tail(40)
+KNOWN = known_frame("tiktok")
+LAST = mature(KNOWN).tail(12)
+AT = LAST["known_at"].max() + timedelta(days=1)  # type: ignore[operator]
+GONE = "0" * 64
 
 
 def reference(sha256: str) -> Reference | None:
-    return None if sha256 == "gone" else Reference({"": [float(step) / 10 for step in range(101)]})
+    return None if sha256 == GONE else Reference({"": [float(step) / 10 for step in range(101)]})
 
 
-def predicted(post: str, at: datetime, score: float, **changed: Any) -> dict[str, Any]:
-    row = {"id": f"{post}{at}", "at": at, "role": "champion", "model": MODEL, "sha256": "a", "post_id": post}
-    return row | {"answer": json.dumps({"score": {"value": score}}).encode()} | changed
+def said(row: dict[str, Any], hours_before: float = 9, value: float = 1000.0, **changed: Any) -> Prediction:
+    """An answer about a post, so many hours before its outcome was known."""
+    answer = {
+        "views": {"value": value, "lower": value / 2, "upper": value * 2},
+        "score": {"value": 40.0},
+        "account_anchor": 500.0,
+        "expected_error": 0.7,
+        "account_known": True,
+    }
+    at = (row["known_at"] - timedelta(hours=hours_before)).timestamp()
+    fields = {
+        "id": f"{row['post_id']} {at} {changed.get('role')} {changed.get('account_id')}",
+        "post_id": row["post_id"],
+        "at": at,
+    }
+    fields |= {"account_id": row["account_id"], "answer": orjson.dumps(answer)}
+    return prediction(1, **{**fields, **changed})
 
 
-def frame(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema_overrides={"at": pl.Datetime("us", "UTC"), "answer": pl.Binary})
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/predictions.db"
 
 
-def test_a_prediction_is_right_when_it_puts_a_post_on_the_side_of_the_middle_where_it_came_to_be() -> None:
-    rows = outcomes()
-    truth = [10 * value for value in primary_log(rows)]  # the reference's percentile of a log outcome
-    before = [known_at - timedelta(days=1) for known_at in rows["known_at"]]
-    wrong = {0, 3}
-    said = [
-        predicted(post, at, (100 - score if number in wrong else score))
-        for number, (post, at, score) in enumerate(zip(rows["post_id"], before, truth, strict=True))
-    ]
-    scored = matured(frame(*said), rows, reference)
-    assert sorted(scored["score_truth"]) == pytest.approx(sorted(truth))
-    assert accuracies(scored, NOW) == {MODEL: Accuracy(40, pytest.approx(38 / 40), NOW.isoformat())}
+def settled(uri: str, *rows: Prediction, known: pl.DataFrame = KNOWN, at: datetime = AT) -> pl.DataFrame:
+    with PredictionLog(uri) as log:
+        for row in rows:
+            log.append(row)
+    settle_outcomes(uri, MODEL, known, reference, at)
+    return read_matured(uri, MODEL, since=at - timedelta(days=90), until=at)
 
 
-def test_what_was_said_after_the_outcome_was_known_counts_for_nothing_and_the_last_word_before_counts() -> None:
-    post, known_at = outcomes().select("post_id", "known_at").row(0)
-    early, late, after = (known_at + timedelta(hours=hours) for hours in (-9, -5, 1))
-    said = [predicted(post, early, 10.0), predicted(post, late, 20.0), predicted(post, after, 30.0)]
-    assert matured(frame(*said), outcomes(), reference)["score"].to_list() == [20.0]
+def test_a_prediction_stands_beside_what_came_true_on_the_scale_of_the_model(uri: str) -> None:
+    rows = LAST.to_dicts()
+    found = settled(uri, *map(said, rows))
+    assert found.schema == dict(MATURED)
+    found = found.sort("post_id")
+    expected = LAST.sort("post_id")
+    assert found["post_id"].to_list() == expected["post_id"].to_list()
+    assert found["truth"].to_list() == primary_log(expected).tolist()
+    assert found["score_truth"].to_list() == pytest.approx(reference("a").score([""] * 12, primary_log(expected)))
+    first = found.row(0, named=True)
+    logs = [first[name] for name in ("lower", "prediction", "upper", "anchor")]
+    assert logs == pytest.approx([6.2166, 6.9088, 7.6014, 6.2166], abs=1e-4)
+    assert first["expected_error"] == 0.7
+    assert orjson.loads(first["slices"])["account"] == "known"
 
 
-def test_posts_without_an_outcome_and_versions_that_are_gone_are_left_out() -> None:
-    post, known_at = outcomes().select("post_id", "known_at").row(0)
-    at = known_at - timedelta(hours=1)
-    said = frame(predicted("never seen", at, 10.0), predicted(post, at, 10.0, sha256="gone"))
-    assert matured(said, outcomes(), reference).is_empty()
-    assert accuracies(matured(said, outcomes(), reference), NOW) == {}
+def test_what_was_said_after_the_outcome_was_known_counts_for_nothing_and_the_last_word_before_counts(uri: str) -> None:
+    [row] = LAST.tail(1).to_dicts()
+    found = settled(uri, said(row, 9, 10.0), said(row, 5, 20.0), said(row, -1, 30.0))
+    assert found["prediction"].to_list() == pytest.approx([3.0445], abs=1e-4)
 
 
-def test_a_shadow_is_not_what_the_service_said() -> None:
-    post, known_at = outcomes().select("post_id", "known_at").row(0)
-    said = frame(predicted(post, known_at - timedelta(hours=1), 10.0, role="shadow"))
-    assert accuracies(matured(said, outcomes(), reference), NOW) == {}
+def test_outcomes_that_come_late_or_twice_or_never_are_written_down_once(uri: str) -> None:
+    rows = LAST.to_dicts()
+    early = KNOWN.filter(~pl.col("post_id").is_in(LAST["post_id"].head(4).implode()))
+    assert settled(uri, *map(said, rows), known=early).height == 8
+    assert settle_outcomes(uri, MODEL, KNOWN, reference, AT) == 4
+    assert settle_outcomes(uri, MODEL, pl.concat([KNOWN, LAST]), reference, AT) == 0
+    assert settled(uri, said({**rows[0], "post_id": "never seen"})).height == 12
 
 
-def test_the_latest_predictions_of_a_model_are_read_from_its_log(tmp_path: Path) -> None:
-    log = PredictionLog(f"sqlite:///{tmp_path}/predictions.db")
-    for number, model in enumerate([MODEL, MODEL, "another"]):
-        at = (NOW - timedelta(days=number + 0.5)).timestamp()
-        names = ("id", "semver", "sha256", "platform", "account_id", "post_id", "inputs_sha256")
-        texts = dict.fromkeys(names, f"{number}")
-        blobs = dict.fromkeys(("inputs", "features", "answer"), b"{}")
-        log.append(
-            Prediction(
-                **texts,
-                **blobs,
-                at=at,
-                role=Role.CHAMPION,
-                model=model,
-                version=1,
-                published_s=0,
-                latency_ms=1.0,
-                cached=False,
-            )
-        )
-    log.close()
-    found = latest_predictions(f"sqlite:///{tmp_path}/predictions.db", MODEL, NOW)
-    assert found["post_id"].to_list() == ["0", "1"]
-    assert "features" not in found.columns
+def test_an_outcome_seen_again_nearer_to_the_horizon_replaces_the_earlier_one(uri: str) -> None:
+    [row] = LAST.tail(1).to_dicts()
+    settled(uri, said(row))
+    later = KNOWN.with_columns(
+        pl.when(pl.col("post_id") == row["post_id"]).then(4321).otherwise("views").alias("views")
+    )
+    assert settle_outcomes(uri, MODEL, later, reference, AT) == 1
+    found = read_matured(uri, MODEL, since=AT - timedelta(days=90), until=AT)
+    assert found["truth"].to_list() == pytest.approx([8.3715], abs=1e-4)
+
+
+def test_answers_of_versions_that_are_gone_unknown_or_no_performance_neither_fail_nor_pass_for_right(uri: str) -> None:
+    first, second, third = LAST.tail(3).to_dicts()
+    rows = (
+        said(first, sha256=GONE, version=99),
+        said(second, answer=b'{"virality_score": 0.1}'),
+        said(third, answer=b"no JSON"),
+    )
+    found = settled(uri, *rows)
+    assert found["version"].to_list() == [99]
+    assert found["score_truth"].to_list() == [None]
+    assert accuracy_of(found, NOW) is None
+
+
+def test_the_posts_of_another_account_with_the_same_id_are_other_posts(uri: str) -> None:
+    [row] = LAST.tail(1).to_dicts()
+    assert settled(uri, said(row, account_id="somebody else")).is_empty()
+    assert settled(uri, said(row, account_id="")).height == 1
+
+
+def test_nothing_of_the_future_is_known_to_a_look_at_the_past(uri: str) -> None:
+    rows = LAST.to_dicts()
+    settled(uri, *map(said, rows))
+    until = LAST["known_at"].sort()[5]
+    found = read_matured(uri, MODEL, since=AT - timedelta(days=90), until=until)
+    assert found.height == LAST.filter(pl.col("known_at").dt.truncate("1s") <= until).height < 12
+
+
+def test_of_a_busy_week_the_same_sample_is_read_each_time(uri: str) -> None:
+    settled(uri, *map(said, LAST.to_dicts()))
+    few = [read_matured(uri, MODEL, since=AT - timedelta(days=90), until=AT, most_a_week=2) for _ in range(2)]
+    assert few[0].equals(few[1])
+    assert 2 <= few[0].height < 12
+
+
+def test_a_shadow_is_not_what_the_service_said_and_the_middle_divides_right_from_wrong(uri: str) -> None:
+    rows = LAST.to_dicts()
+    found = settled(uri, *map(said, rows), *(said(row, role=Role.SHADOW) for row in rows))
+    assert sorted(found["role"].unique()) == ["champion", "shadow"]
+    right = (reference("a").score([""] * 12, primary_log(LAST)) <= 50).sum()
+    assert accuracy_of(found, NOW) == Accuracy(12, pytest.approx(right / 12), NOW.isoformat())
+    assert accuracy_of(found.filter(pl.col("role") == "shadow"), NOW) is None
 
 
 def test_accuracies_are_kept_as_they_were_found_and_a_broken_file_is_named(tmp_path: Path) -> None:

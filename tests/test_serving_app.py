@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from monitoring.matured import Accuracy, write_accuracies
+from monitoring.accuracy import Accuracy, write_accuracies
 from registry.loading import posts_of_rows
 from serving.answers import PerformanceAnswer, PostingTimeAnswer
 from serving.app import create_app
