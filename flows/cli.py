@@ -30,6 +30,9 @@ app.add_typer(run_app, name="run")
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
 
+NEEDS_ATTENTION = 3
+"""The exit code of `clipcast monitor` where something needs attention."""
+
 console = Screen(width=None if sys.stdout.isatty() else WIDE)
 errors = Screen(stderr=True)
 
@@ -120,6 +123,33 @@ def backtest(platform: Platforms = None, date: Day = None, json: AsJson = None) 
 
 
 @app.command()
+def monitor(platform: Platforms = None, date: Day = None, json: AsJson = None) -> None:
+    """Hold predictions against what happened, and say what to do; exit with 3 where something needs attention."""
+    from flows.watching import monitor as look
+
+    looks = look([str(each) for each in platform or ()], date.date() if date else None, console, quiet=json is not None)
+    _show({"models": [each.to_dict() for each in looks]}, json)
+    if any(each.needs_attention for each in looks):
+        raise SystemExit(NEEDS_ATTENTION)
+
+
+@app.command()
+def alerts(
+    acknowledge: Annotated[int | None, typer.Option(help="The number of an alert that you look after.")] = None,
+    json: AsJson = None,
+) -> None:
+    """Show what monitoring found and is still so, or acknowledge one: it stays, and starts no retraining."""
+    from flows.watching import acknowledged, show_alerts, standing_alerts
+
+    if acknowledge is not None:
+        console.print(acknowledged(acknowledge))
+    found = standing_alerts()
+    if json is None:
+        show_alerts(found, console)
+    _show({"alerts": found}, json)
+
+
+@app.command()
 def status(json: AsJson = None) -> None:
     """Show what is in production: model, version, since when, metrics, data, age."""
     from flows.reporting import show_status, statuses
@@ -154,6 +184,17 @@ def rollback(
     from flows.reporting import roll_back
 
     console.print(roll_back(model, to, reason))
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="The model, such as clipcast-youtube-performance.")],
+    date: Day = None,
+) -> None:
+    """Let the gate decide about the challenger by what production showed, and promote it if it is better."""
+    from flows.promoting import promote as decide
+
+    console.print(decide(model, date.date() if date else None))
 
 
 @app.command()

@@ -17,10 +17,11 @@ from features.simulate import World
 
 MARKER = "this-folder-is-made-anew-by-clipcast-demo"
 SMALL = {
-    "CLIPCAST_TRAINING__TRIALS": "6",
+    "CLIPCAST_TRAINING__TRIALS": "4",
     "CLIPCAST_TRAINING__FOLDS": "3",
     "CLIPCAST_VIRALITY__TRIALS": "2",
     "CLIPCAST_GATE__REPLICATES": "500",
+    "CLIPCAST_MONITORING__MIN_POSTS": "40",
 }
 """Budgets of the demonstration, so that it ends in minutes; `params.yaml` holds those of real runs."""
 
@@ -30,10 +31,16 @@ WEEKS = (LAST_DAY - timedelta(days=7), LAST_DAY)
 
 
 def run_demo(folder: Path, console: Console) -> None:
-    """Simulate posts, retrain on two dates a week apart, and show what came of it and what to type next."""
+    """Simulate posts, retrain on two dates a week apart, and show what came of it and what to type next.
+
+    Between the two, the posts of that week are asked about as they are published, and at the end monitoring holds the
+    answers against what happened.
+    """
     from flows.importing import import_sample
-    from flows.job import name_of
+    from flows.job import end_of, name_of
+    from flows.replaying import ask_production
     from flows.running import outcomes_of, print_outcome
+    from flows.watching import monitor
 
     started = time.monotonic()
     _make_anew(folder)
@@ -48,7 +55,14 @@ def run_demo(folder: Path, console: Console) -> None:
         outcomes = outcomes_of("weekly", None, day, console)
         for outcome in outcomes:
             print_outcome(outcome, console)
+        if day != LAST_DAY:
+            asked = ask_production(Settings.load(), end_of(day), end_of(LAST_DAY))
+            console.print(
+                f"the service's code answered {asked:,} posts of the week that follows, as they were published"
+            )
     _show_ladders(outcomes, console)
+    console.rule("5. What came of the service's answers")
+    monitor([], LAST_DAY, console, quiet=False)
     _show_next(time.monotonic() - started, console)
     failed = [name_of(outcome) for outcome in outcomes if outcome["verdict"] == "failed"]
     if failed:
@@ -89,6 +103,7 @@ def _show_next(seconds: float, console: Console) -> None:
         f"{clipcast} status           # what is in production",
         f"{clipcast} ui               # runs and versions side by side, in the browser",
         f"{clipcast} serve            # forecasts over HTTP, and a page at http://127.0.0.1:8000",
+        f"{clipcast} monitor          # predictions against what happened; the daily run does it too",
         f"{clipcast} import FILE      # your own posts, then: {clipcast} run weekly",
     )
     for line in lines:

@@ -128,8 +128,7 @@ class Job:
     @property
     def as_of(self) -> datetime:
         """The end of the logical date, in UTC; never later than now."""
-        end = datetime.combine(self.day, time(), tzinfo=UTC) + timedelta(days=1)
-        return min(end, datetime.now(UTC))
+        return end_of(self.day)
 
     @cached_property
     def data_hash(self) -> str:
@@ -208,6 +207,11 @@ def named(platform: str, family: str, between: str = " ") -> str:
 def name_of(outcome: Mapping[str, Any]) -> str:
     """Return the name that an outcome goes by."""
     return named(outcome["platform"], outcome["family"])
+
+
+def end_of(day: date) -> datetime:
+    """Return the end of a day, in UTC; never later than now."""
+    return min(datetime.combine(day, time(), tzinfo=UTC) + timedelta(days=1), datetime.now(UTC))
 
 
 def logical_date(given: str | date | None) -> date:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import chain
 from typing import Any, cast
 
 from prefect import flow, task
@@ -21,14 +22,15 @@ from features.sources import Collected, Inbox
 from features.space import told_when_full
 from features.store import Store
 from features.versioning import dvc_add
-from flows.job import Job, Outcome, logical_date, name_of, named, once
-from flows.looking_back import look_back
+from flows.job import Job, Outcome, end_of, logical_date, name_of, named, once
 from flows.progress import is_watched, watcher_of
 from flows.reconciling import put_right
 from flows.refresh import refresh
 from flows.retrain import retrain
 from flows.review import review
 from flows.running import prepare_databases, sentence, written_to
+from flows.watching import to_retrain, watch
+from monitoring.alerts import ask_retrain_once
 
 SIDE_BY_SIDE: TaskRunner[PrefectFuture[Any]] = cast(
     "TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=3)
@@ -42,8 +44,9 @@ def daily(platforms: list[str] | None = None, date: str | None = None) -> list[d
     """Collect what is new, then refit each champion's recipe to all that has matured."""
     day = logical_date(date).isoformat()
     uncollected = collect_posts()
-    look_back_at_predictions()
-    return [*uncollected, *_side_by_side("daily", platforms, day)]
+    decayed = monitor_predictions(platforms, day)
+    refitted = _side_by_side("daily", platforms, day)
+    return [*uncollected, *refitted, *retrain_decayed(decayed, day)]
 
 
 @flow(name="clipcast-weekly", task_runner=SIDE_BY_SIDE)
@@ -75,12 +78,26 @@ def collect_posts() -> list[dict[str, Any]]:
     return [Outcome("inbox", "failed", each.error).to_dict() for each in found if each.error]
 
 
-@task(name="look back", cache_policy=NO_CACHE, persist_result=False)
-def look_back_at_predictions() -> None:
-    """Tell how right the service was, on posts whose outcome has come since it was asked."""
+@task(name="monitor", cache_policy=NO_CACHE, persist_result=False)
+def monitor_predictions(platforms: list[str] | None, day: str) -> dict[str, list[int]]:
+    """Hold predictions against what happened; return the platforms whose alerts ask for a retraining, with those."""
     protect()
-    for model, each in look_back(Settings.load(), datetime.now(UTC)).items():
-        watcher_of("look back").say(f"{model} was right about {each.accuracy:.0%} of {each.posts:,} posts")
+    settings = Settings.load()
+    looks = watch(settings, platforms, end_of(date.fromisoformat(day)))
+    for look in looks:
+        watcher_of("monitor").say(f"{look.model} {look.condition}: {look.sentences[0]}")
+    return {platform: [each.id for each in asking] for platform, asking in to_retrain(settings, looks).items()}
+
+
+def retrain_decayed(decayed: Mapping[str, Sequence[int]], day: str) -> list[dict[str, Any]]:
+    """Start the weekly run of each platform whose model has decayed, once for its alerts, however it ends.
+
+    The alerts are marked after the run: one that was killed is started again, and finds what it had done.
+    """
+    outcomes = weekly(sorted(decayed), day) if decayed else []
+    for alert in chain.from_iterable(decayed.values()):
+        ask_retrain_once(Settings.load().predictions_uri, alert, datetime.now(UTC))
+    return outcomes
 
 
 class PartlyFailedError(ClipcastError):

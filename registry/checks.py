@@ -12,13 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from features.child import lifeline, program
-from features.errors import ClipcastError
+from features.errors import BundleError, ClipcastError
 from registry.bundle import Bundle
-from registry.loading import differences, load
+from registry.loading import differences, load, posts_of_rows
+
+if TYPE_CHECKING:
+    from registry.ledger import Row
+    from registry.places import Registry
 
 Predict = Callable[[pl.DataFrame], object]
 
@@ -44,6 +49,28 @@ class Loads:
 
     passed: bool
     detail: str
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What checks 4 and 5 measured of a registered version; `latency_ratio` is `None` where one side cannot load."""
+
+    loads: Loads
+    latency_ratio: float | None
+
+
+def serving(registry: Registry, champion: Row, target: Bundle) -> Serving:
+    """Measure again whether a registered version can serve, with the posts of its example, beside the champion."""
+    found = loads(target)
+    if not found.passed:
+        return Serving(found, None)
+    try:
+        current = load(registry.bundle_of(champion).folder, champion.bundle_sha256)
+    except BundleError:
+        return Serving(found, None)
+    posts = posts_of_rows(target.meta["example"]["rows"], target.meta["platform"])
+    ratio = latency(current.predict, load(target.folder, target.sha256).predict, posts).ratio
+    return Serving(found, ratio)
 
 
 def latency(

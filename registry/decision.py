@@ -59,7 +59,7 @@ def decide(evidence: Evidence, rules: GateRules) -> Decision:
 
     - *replace* and *refresh*: it is promoted when all five checks pass; a check that could not be measured
       has not passed. A holdout too small to judge (for a refresh, one without a single post) is insufficient
-      evidence, and changes nothing at all.
+      evidence, and changes nothing at all. A gain in *production* is judged as that of a replace.
     - *first*: there is no champion to lose, so two things alone stop it: it does not load, or it is worse
       than the account anchor by more than the slack, and then the anchor ships. Its promise (check 3) is reported
       without blocking, since otherwise there would be no forecast at all; slices and latency have nothing to

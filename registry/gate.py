@@ -18,6 +18,11 @@ class Comparison(StrEnum):
     FIRST = "first"  # nothing is in production yet: the account anchor
     REPLACE = "replace"  # another recipe, on a sealed holdout
     REFRESH = "refresh"  # the same recipe on newer rows: the champion's own bundle
+    SHADOW = "shadow"  # in production, on posts that the champion answered and the challenger was asked about too
+    SPLIT = "split"  # in production, each on the posts of accounts of its own
+
+
+IN_PRODUCTION = (Comparison.SHADOW, Comparison.SPLIT)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class Evidence:
     outcomes that kept what forecasts promise of them, `coverage_error` its clustered standard error, and `promised` the
     share promised where forecasts are probabilities: their mean. Without it they are intervals, which promise the
     coverage of the rules. `latency_ratio` is the challenger's median over the champion's.
+
+    In production, `posts`, `accounts` and `gain` are those of the posts that have matured there, while `slices` and
+    `coverage` stay those of the challenger's holdout.
     """
 
     comparison: Comparison
@@ -96,7 +104,8 @@ def shortage(evidence: Evidence, rules: GateRules) -> str | None:
         unseen = evidence.posts > 0 and _is_known(evidence.gain)
         return None if unseen else f"{_size(evidence)} that neither model has seen, a refresh needs one"
     if evidence.posts < rules.min_posts or evidence.accounts < rules.min_accounts:
-        return f"{_size(evidence)}, a replace needs {rules.min_posts} posts of {rules.min_accounts} accounts"
+        what = "a gain in production" if evidence.comparison in IN_PRODUCTION else "a replace"
+        return f"{_size(evidence)}, {what} needs {rules.min_posts} posts of {rules.min_accounts} accounts"
     return None
 
 
@@ -105,7 +114,7 @@ def check_gain(evidence: Evidence, rules: GateRules) -> Check:
     gain = evidence.gain
     if gain is None or not _is_known(gain):
         return Check("gain", None, "the gain over the champion was not measured")
-    if evidence.comparison is Comparison.REPLACE:
+    if evidence.comparison is not Comparison.REFRESH:
         value, least, which = gain.low, rules.min_gain, "lower bound"
     elif evidence.posts >= rules.refresh_min_posts:
         value, least, which = gain.low, rules.refresh_min_gain, "lower bound"
@@ -113,6 +122,9 @@ def check_gain(evidence: Evidence, rules: GateRules) -> Check:
         value, least, which = gain.value, rules.refresh_point_gain, "point estimate"
     passed = value > least
     found = f"{which} {'above' if passed else 'not above'} {percent(least)}"
+    if evidence.comparison in IN_PRODUCTION:
+        seen = f"in production, on {_size(evidence)} by {evidence.comparison}"
+        return Check("gain", passed, f"{seen}: gain {_gain(gain)}, {found}")
     return Check("gain", passed, f"gain {_gain(gain)} on {_size(evidence)}, {found}")
 
 

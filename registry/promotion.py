@@ -41,6 +41,7 @@ def settle(
     who: str,
     logical_date: date | None = None,
     run_key: str | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> Row:
     """Write a decision into the ledger, and move the candidate into production if it says so.
 
@@ -50,6 +51,8 @@ def settle(
         The champion's version that the candidate was compared with.
     run_key : str, optional
         With it, a run that is started again finds the row that it wrote before.
+    details : mapping, optional
+        What the row's evidence holds beside the decision, as plain JSON.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def settle(
         semver=candidate.semver,
         bundle_sha256=open_bundle(candidate.folder).sha256,
         challenger=decision.challenger and candidate.version is not None,
-        evidence=decision.to_dict(),
+        evidence={**decision.to_dict(), **(details or {})},
         metrics=candidate.metrics,
         logical_date=logical_date,
         run_key=run_key,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from features.errors import BundleError, NoChampionError, RegistryError
+from features.errors import NoChampionError, RegistryError
 from registry import checks, gate
 from registry.bundle import Bundle
 from registry.gate import Check, Comparison, Evidence, GateRules
 from registry.ledger import MOVES, Entry, Kind, Row
-from registry.loading import load, posts_of_rows
 from registry.places import Registry
 from registry.promotion import record
 from registry.reconciliation import reconcile
@@ -80,21 +79,11 @@ def _before(champion: Row, moves: list[Row]) -> int | None:
 
 def _check(registry: Registry, champion: Row, target: Bundle, rules: GateRules) -> tuple[Check, Check]:
     """Checks 4 and 5, with the version to go back to as the challenger."""
-    loaded = checks.loads(target)
-    if not loaded.passed:
-        return Check("latency", None, "not measured"), Check("loads", False, loaded.detail)
-    ratio = _latency_ratio(registry, champion, target)
-    seen = Evidence(Comparison.REPLACE, posts=0, accounts=0, loads=True, latency_ratio=ratio)
+    found = checks.serving(registry, champion, target)
+    if not found.loads.passed:
+        return Check("latency", None, "not measured"), Check("loads", False, found.loads.detail)
+    seen = Evidence(Comparison.REPLACE, posts=0, accounts=0, loads=True, latency_ratio=found.latency_ratio)
     return gate.check_latency(seen, rules), gate.check_loads(seen)
-
-
-def _latency_ratio(registry: Registry, champion: Row, target: Bundle) -> float | None:
-    try:
-        current = load(registry.bundle_of(champion).folder, champion.bundle_sha256)
-    except BundleError:
-        return None
-    posts = posts_of_rows(target.meta["example"]["rows"], target.meta["platform"])
-    return checks.latency(current.predict, load(target.folder, target.sha256).predict, posts).ratio
 
 
 def _entry(target: Row, measured: tuple[Check, ...], who: str, reason: str) -> Entry:

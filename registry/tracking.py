@@ -179,6 +179,25 @@ class Tracking:
             for key, value in tags.items():
                 self._client.set_model_version_tag(name, str(version), key, value)
 
+    def add_later(
+        self, name: str, version: int, metrics: Mapping[str, float], at: datetime, files: Path, folder: str
+    ) -> bool:
+        """Add to a version's run what came of it since: metrics at a day, and files; False where the version is gone.
+
+        Added again for the same moment nothing is there twice.
+        """
+        from mlflow.entities import Metric
+
+        with self._explained(f"add to version {version} of {name}"):
+            found = self._found(lambda client: client.get_model_version(name, str(version)))
+            if found is None or not found.run_id:
+                return False
+            moment, day = int(at.timestamp() * 1000), at.toordinal()
+            measured = [Metric(key, float(value), moment, day) for key, value in sorted(metrics.items())]
+            self._client.log_batch(found.run_id, measured)
+            self._client.log_artifacts(found.run_id, str(files), folder)
+            return True
+
     def download(self, name: str, version: int, into: Path) -> Path:
         """Fetch the bundle of a version, check it against the version's tag, and return its folder.
 

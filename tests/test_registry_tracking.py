@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -470,3 +471,17 @@ def test_mlflow_models_serve_answers_raw_posts(world: World, served: HTTPConnect
     nothing_known = {**ROWS[0], "duration_s": None, "caption": None, "followers": None, "views": None}
     assert ask(served, nothing_known)[0]["prediction"] == 2.0
     assert "is not a time with its zone" in str(ask(served, {**ROWS[0], "published_at": "yesterday"}))
+
+
+def test_what_came_of_a_version_is_added_to_its_run_once_and_of_one_that_is_gone_nowhere(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "verdict.json").write_text("{}")
+    day = datetime(2026, 6, 28, tzinfo=UTC)
+    for _ in range(2):
+        assert world.tracking.add_later(MODEL, 1, {"production_mae_log": 0.75}, day, tmp_path, "monitoring/2026-06-28")
+    [kept] = client(world).get_metric_history(world.run_id, "production_mae_log")
+    assert (kept.value, kept.timestamp, kept.step) == (0.75, 1_782_604_800_000, day.toordinal())
+    names = [each.path for each in client(world).list_artifacts(world.run_id, "monitoring/2026-06-28")]
+    assert names == ["monitoring/2026-06-28/verdict.json"]
+    assert not world.tracking.add_later(MODEL, 99, {"production_mae_log": 0.75}, day, tmp_path, "monitoring/2026-06-28")

@@ -1,0 +1,177 @@
+"""What monitoring does in a run: look at each model, keep what was found, tell whoever should know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from features.known import known_posts
+from features.schema import Platform
+from features.settings import Settings
+from features.store import Store
+from flows.job import end_of, logical_date, whoami
+from monitoring.accuracy import write_accuracies
+from monitoring.alerts import Alert, Kind, State, acknowledge, alerts_of, settle
+from monitoring.decision import Action, should_retrain
+from monitoring.delivery import deliver
+from monitoring.reports import DRIFT_PAGE, write_reports
+from monitoring.verdict import VERDICT, read_verdict
+from monitoring.watch import Condition, Look, look_at
+from registry.bundle import write_atomically
+from registry.production import read_production
+from registry.tracking import Tracking, model_name
+from training.performance_model import FAMILY
+
+log = logging.getLogger("clipcast")
+
+COLOURS = {Condition.WELL: "green", Condition.ATTENTION: "red", Condition.EARLY: "yellow"}
+
+
+def monitor(platforms: Sequence[str], day: date | None, console: Console, *, quiet: bool) -> list[Look]:
+    """Look as of the end of a day, and print each verdict."""
+    settings = Settings.load()
+    looks = watch(settings, platforms, end_of(logical_date(day)))
+    if not quiet:
+        for look in looks:
+            show(look, settings, console)
+        if not looks:
+            console.print("nobody has asked for forecasts yet, so there is nothing to hold against what happened")
+            console.print("start the service: clipcast serve")
+    return looks
+
+
+def watch(settings: Settings, platforms: Sequence[str] | None, at: datetime) -> list[Look]:
+    """Look at the performance model of each platform as of a moment, and keep and tell what was found.
+
+    Models that nobody has asked anything are left out. Done again for the same moment it finds, writes and tells the
+    same, and nothing twice.
+    """
+    if was_never_asked(settings.predictions_uri):
+        return []
+    looks = [look for name in _models(settings, platforms) if (look := _look(settings, name, at)) is not None]
+    write_accuracies(settings.accuracy_file, {each.model: each.accuracy for each in looks if each.accuracy})
+    deliver(settings.predictions_uri, settings.monitoring.channels, at)
+    return looks
+
+
+def to_retrain(settings: Settings, looks: Sequence[Look]) -> dict[str, list[Alert]]:
+    """Return the platforms whose open alerts ask for a retraining that was not asked for yet, with those alerts.
+
+    An alert that a person has acknowledged asks for nothing any more.
+    """
+    if not settings.monitoring.retrain:
+        return {}
+    found = {}
+    for look in looks:
+        standing = alerts_of(settings.predictions_uri, look.model, states=(State.OPEN,))
+        asking = [each for each in standing if each.kind is Kind.DECAY and each.retrain_at is None]
+        decision = should_retrain({each.kind for each in standing}, look.platform)
+        if asking and decision.action is Action.RETRAIN:
+            found[look.platform] = asking
+    return found
+
+
+def show(look: Look, settings: Settings, console: Console) -> None:
+    """Print a verdict: a word, what is behind it, and what to do."""
+    verdict = (str(look.condition), COLOURS[look.condition])
+    seen = f"{look.window.total:,} posts asked about lately, {look.matured.height:,} outcomes have come"
+    console.print(Text.assemble((look.model, "bold"), f" {look.answering.semver}: ", verdict, f"; {seen}"))
+    for sentence in look.sentences:
+        console.print(f"  {sentence}")
+    if look.decision.action is not Action.NONE:
+        console.print(f"  to do: {look.decision.next_step}")
+    folder = folder_of(settings, look)
+    console.print(f"  report: {folder / DRIFT_PAGE if (folder / DRIFT_PAGE).exists() else folder}")
+
+
+def folder_of(settings: Settings, look: Look) -> Path:
+    """The folder that keeps what a look found, named by the day that it looked at the end of."""
+    return settings.monitoring_dir / look.model / (look.at - timedelta(microseconds=1)).date().isoformat()
+
+
+def standing_alerts() -> list[dict[str, Any]]:
+    """Return the alerts that are not closed, as JSON can hold them."""
+    found = alerts_of(Settings.load().predictions_uri)
+    return [
+        {
+            "id": each.id,
+            "model": each.model,
+            "kind": str(each.kind),
+            "subject": each.subject,
+            "state": str(each.state),
+            "since": each.opened_at.isoformat(),
+            "acknowledged_by": each.acknowledged_by,
+            "sentence": each.sentence,
+        }
+        for each in found
+    ]
+
+
+def show_alerts(found: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print alerts, each with its sentence."""
+    if not found:
+        console.print("no alert is open")
+    for each in found:
+        by = f" by {each['acknowledged_by']}" if each["acknowledged_by"] else ""
+        head = f"{each['id']}  {each['model']}  {each['kind']} ({each['subject']}), {each['state']}{by}"
+        console.print(Text.assemble((head, "bold"), f", since {each['since'][:10]}"))
+        console.print(f"   {each['sentence']}")
+
+
+def acknowledged(number: int) -> str:
+    """Acknowledge an alert for whoever runs this, and say so."""
+    alert = acknowledge(Settings.load().predictions_uri, number, whoami())
+    return f"alert {alert.id} is acknowledged by {alert.acknowledged_by}"
+
+
+def was_never_asked(uri: str) -> bool:
+    """Whether there is no log yet; looking must not make one."""
+    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def look_as_of(settings: Settings, model: str, at: datetime) -> Look | None:
+    """Look with what was known at a moment, and keep nothing of it; None where nobody had asked the model by then."""
+    if was_never_asked(settings.predictions_uri):
+        return None
+    platform = Platform(model.split("-")[1])
+    known = known_posts(Store(settings.data), platform, at, **settings.outcome.model_dump())
+    return look_at(settings, model, platform, known, at)
+
+
+def _look(settings: Settings, model: str, at: datetime) -> Look | None:
+    look, own = look_as_of(settings, model, at), settings.monitoring
+    if look is None:
+        return None
+    folder = folder_of(settings, look)
+    write_reports(folder, look, sample=own.sample_posts, seed=settings.seed)
+    settle(settings.predictions_uri, model, look.findings, at, own.cool_down_days)
+    _keep(settings, look, folder)
+    return look
+
+
+def _keep(settings: Settings, look: Look, folder: Path) -> None:
+    """Add what was found to the version in MLflow, and let the service's page show it unless it shows a later look."""
+    tracking = Tracking(settings.tracking_uri, settings.artifacts_uri, settings.locks_dir)
+    version, name = look.answering, f"monitoring/{folder.name}"
+    if not tracking.add_later(look.model, version.version, look.metrics(), look.at, folder, name):
+        log.warning(
+            "version %s of %s is not in MLflow any more; what was found is in %s", version.version, look.model, folder
+        )
+    latest = settings.monitoring_dir / look.model / VERDICT
+    shown = read_verdict(latest)
+    if shown is None or shown["at"] <= look.at.isoformat():
+        write_atomically(latest, (folder / VERDICT).read_bytes())
+
+
+def _models(settings: Settings, platforms: Sequence[str] | None) -> list[str]:
+    """The performance models in production, whose posts are in the store."""
+    stored = {str(each) for each in Store(settings.data).platforms()}
+    wanted = stored if not platforms else stored & set(platforms)
+    names = [model_name(platform, FAMILY) for platform in sorted(wanted)]
+    return [name for name in names if name in read_production(settings.production_file)]
