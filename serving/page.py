@@ -23,6 +23,7 @@ from serving import page_data, words
 from serving.charts import heat_map
 from serving.health import health_of
 from serving.page_data import Told, Virality
+from serving.page_monitoring import AlertReader, Standing, monitoring_view
 from serving.posts import Post
 from serving.problems import ProblemError, without_paths
 from serving.versions import Deployed, Version
@@ -86,14 +87,15 @@ class Tried:
 def add_page(app: FastAPI, service: Service, ask: Ask) -> None:
     """Add the page and its files to an app; where it is switched off they answer 404 with the reason."""
     ledger = page_data.LedgerReader(service.settings.database_uri)
+    alerts = AlertReader(service.settings.predictions_uri)
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
         _check_switch(service)
         now = datetime.now(UTC)
         tried = await _try(service.versions.deployed, dict(request.query_params), ask, now)
-        decided = await ledger.latest()
-        html = await asyncio.to_thread(lambda: render(**_view(service, decided, tried, now)))
+        decided, standing = await asyncio.gather(ledger.latest(), alerts.latest())
+        html = await asyncio.to_thread(lambda: render(**_view(service, decided, standing, tried, now)))
         return Response(html, tried.status, {"cache-control": "no-store"}, "text/html; charset=utf-8")
 
     @app.get("/static/{name}", include_in_schema=False)
@@ -211,7 +213,9 @@ def _status(error: Exception) -> int:
     return 404 if isinstance(error, NoChampionError) else 422
 
 
-def _view(service: Service, decided: page_data.Decided, tried: Tried, now: datetime) -> dict[str, Any]:
+def _view(
+    service: Service, decided: page_data.Decided, standing: Standing, tried: Tried, now: datetime
+) -> dict[str, Any]:
     """Gather what the template shows."""
     deployed, log = service.versions.deployed, service.log.state
     health = health_of(deployed, log)
@@ -226,6 +230,7 @@ def _view(service: Service, decided: page_data.Decided, tried: Tried, now: datet
         "heat_map": heat_map(tried.surface["surface"]) if tried.surface else None,
         "cards": page_data.cards(deployed, service.settings.cards_dir, decided.metrics, now),
         "traffic": page_data.traffic(service.measures),
+        "monitoring": monitoring_view(service.settings.monitoring_dir, deployed, standing, now),
         "log": log,
         "decisions": [page_data.decision_view(row) for row in decided.rows],
         "decided": decided,

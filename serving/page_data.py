@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,13 +16,13 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.engine import make_url
 
-from features.errors import ClipcastError
 from features.schema import PRIMARY, Platform
 from registry.database import Database
 from registry.ledger import Ledger, Row
 from serving import words
 from serving.charts import Bar, Strip, Whisker, bars, strip, whiskers
 from serving.measures import Measures
+from serving.page_reading import PATIENCE_S, PatientReader, Read
 from serving.problems import without_paths
 from serving.versions import Deployed, Version
 from training.drawing import PLATFORM_NAMES
@@ -32,12 +30,6 @@ from training.ladder import ANCHOR, CONSTANT, DIGITS, MODEL, WORDS
 
 DECISIONS = 20
 LADDER_FILE = "ladder.json"
-KEEP_S = 5.0
-"""How long what was read of the ledger is shown before it is read again."""
-
-PATIENCE_S = 2.0
-"""How long the page waits for the ledger."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -300,53 +292,26 @@ def decision_view(row: Row) -> DecisionView:
 
 
 @dataclass(frozen=True)
-class Decided:
+class Decided(Read):
     """What was last read of the ledger.
 
     Attributes
     ----------
     metrics
         Of every version among the rows, by the hash of its bundle.
-    problem
-        Why it could not be read anew.
     """
 
     rows: Sequence[Row] = ()
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    at: datetime | None = None
-    problem: str | None = None
 
 
-class LedgerReader:
-    """Reads the ledger's newest rows, one reader at a time, and never lets the page wait long for a database."""
+class LedgerReader(PatientReader[Decided]):
+    """Reads the ledger's newest rows."""
 
     def __init__(self, uri: str) -> None:
+        super().__init__("The ledger's database", Decided())
         self._uri = uri
         self._ledger: Ledger | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._again = 0.0
-        self._read = Decided()
-
-    async def latest(self) -> Decided:
-        """Return the newest rows, or what was known of them before with the reason."""
-        if self._reading is None and time.monotonic() >= self._again:
-            self._reading = asyncio.create_task(self._renew())
-        if (reading := self._reading) is not None:
-            await asyncio.wait({reading}, timeout=PATIENCE_S)
-            if not reading.done():
-                return replace(self._read, problem="The ledger's database does not answer just now.")
-            reading.result()
-        return self._read
-
-    async def _renew(self) -> None:
-        try:
-            self._read = await asyncio.to_thread(self._look)
-        except ClipcastError as error:
-            _log.warning("the page cannot show the ledger: %s", error)
-            self._read = replace(self._read, problem="The ledger's database cannot be read just now.")
-        finally:
-            self._again = time.monotonic() + KEEP_S
-            self._reading = None
 
     def _look(self) -> Decided:
         if _is_missing(self._uri):
@@ -357,7 +322,7 @@ class LedgerReader:
             rows = book.latest(DECISIONS)
             champions = [row for model in book.models() if (row := book.champion(model)) is not None]
         metrics = {str(row.bundle_sha256): row.metrics for row in champions}
-        return Decided(rows, metrics, datetime.now(UTC))
+        return Decided(rows, metrics, at=datetime.now(UTC))
 
 
 def _is_missing(uri: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 UNKNOWN = "unknown"
 THIN = "\u202f"
@@ -85,6 +85,15 @@ def day(time: datetime) -> str:
     '2 Nov 2026'
     """
     return moment(time).partition(",")[0]
+
+
+def short_day(of: date) -> str:
+    """Write a day without its year.
+
+    >>> short_day(date(2026, 5, 25))
+    '25 May'
+    """
+    return f"{of.day} {_MONTHS[of.month - 1]}"
 
 
 def age(passed: timedelta) -> str:

@@ -1,10 +1,12 @@
 """Fixtures that every test may use."""
 
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -18,6 +20,12 @@ from tests.s3_world import ObjectStore
 # A busy machine is no reason to fail, and a failure must come back on the next run.
 hypothesis_settings.register_profile("clipcast", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("clipcast")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first, so that at the end no worker has one to itself."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,6 +56,19 @@ def postgres() -> Iterator[Cluster]:
         pytest.skip(str(error))
     yield cluster
     stop_cluster(cluster)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The machine's Chromium; it is closed after the module, since Playwright keeps asyncio's loop of this thread."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no Chromium; install it: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is part of the extra dev")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium)
+        yield running
+        running.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,26 +28,17 @@ from features.errors import NoChampionError
 from features.settings import Settings
 from registry.database import Database
 from registry.ledger import Entry, Kind, Ledger, Row
-from serving import page, page_data, words
+from serving import page, page_data, page_reading, words
 from serving.app import create_app
 from serving.charts import Axis, heat_map, strip, whiskers
-from serving.page import Tried, render
+from serving.page import Tried
 from serving.page_data import Decided, LedgerReader
 from serving.posts import Post
 from serving.problems import ProblemError, without_paths
 from serving.versions import Deployed
+from tests.page_world import AUDIT, BROKEN, HOSTILE, LUMINANCE, NOW, Reader, Tab, html_of, plain, shown
 from tests.service_world import Running, Workspace, a_workspace, running_service
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onfocus='alert(1)",
-    "</textarea></title></svg><script>alert(1)</script>",
-    "{{7*7}} {% raw %}",
-    "\u202egnp.exe\u2066 \u200fabc",
-    "&lt;b&gt; &#60;",
-)
 SURFACE = [
     {
         "time_utc": (datetime(2026, 11, 25, tzinfo=UTC) + timedelta(hours=hour)).isoformat(),
@@ -88,80 +78,12 @@ ROW = Row(
 )
 
 
-class Reader(HTMLParser):
-    """A page as its elements, and where every piece of text stands."""
-
-    VOID = ("meta", "link", "input", "br", "img", "line", "circle", "rect")
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[tuple[tuple[str, ...], str]] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> ends nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append((tuple(self.open), data))
-
-    @property
-    def text(self) -> str:
-        """All of it as one line."""
-        return " ".join(" ".join(text for _, text in self.texts).split())
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of every element of a kind."""
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def html_of(**changes: Any) -> str:
-    """The page over a service that is well and has answered nothing yet, but for the changes."""
-    view: dict[str, Any] = {
-        "now": NOW,
-        "installed": "0.1.0",
-        "health": SimpleNamespace(status="ok"),
-        "problems": {},
-        "platforms": [("tiktok", "TikTok")],
-        "tried": Tried(page.typed_into({}, NOW)),
-        "heat_map": None,
-        "cards": [],
-        "traffic": page_data.Traffic(*["0"] * 7),
-        "log": SimpleNamespace(written=0, waiting=0, dropped=0),
-        "decisions": [],
-        "decided": Decided(at=NOW),
-    }
-    return render(**{**view, **changes})
-
-
-def shown(**changes: Any) -> Reader:
-    """The same page, read."""
-    reader = Reader(html_of(**changes))
-    assert reader.open == []
-    return reader
-
-
 def answered(account: str = "me", outcomes: tuple[float, ...] = (900.0, 5_000.0, 60_000.0), **changes: Any) -> Tried:
     typed = {**page.typed_into({}, NOW), "account_id": account}
     told = page_data.told(ANSWER, account, outcomes)
     return replace(
         Tried(typed, told=told, no_virality="There is no virality model.", no_surface="No hours."), **changes
     )
-
-
-def plain(text: str) -> str:
-    return text.replace(words.THIN, " ").replace(words.MINUS, "-")
 
 
 # words and charts
@@ -413,7 +335,7 @@ def test_looking_for_a_ledger_makes_none(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_was_removed_is_not_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_data, "KEEP_S", 0.0)
+    monkeypatch.setattr(page_reading, "KEEP_S", 0.0)
     uri = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger(Database(uri)).append(entry(1), expected_head=None)
 
@@ -440,7 +362,7 @@ def test_a_defect_while_reading_the_ledger_is_not_hidden(monkeypatch: pytest.Mon
 
 
 def test_a_ledger_that_goes_away_is_told_and_its_rows_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_data, "KEEP_S", 0.0)
+    monkeypatch.setattr(page_reading, "KEEP_S", 0.0)
     path = tmp_path / "ledger.db"
     Ledger(Database(f"sqlite:///{path}")).append(entry(1), expected_head=None)
 
@@ -464,7 +386,7 @@ def test_a_ledger_that_goes_away_is_told_and_its_rows_stay(tmp_path: Path, monke
 
 
 def test_a_database_that_does_not_answer_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_data, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(page_reading, "PATIENCE_S", 0.05)
     looks: list[None] = []
 
     def slow(_: LedgerReader) -> Decided:
@@ -723,44 +645,6 @@ def test_the_service_goes_on_where_the_ledger_is_gone(tmp_path: Path, workspace:
 # in Chromium
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("there is no Chromium; install it: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is part of the extra dev")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium)
-        yield running
-        running.close()
-
-
-class Tab:
-    """A page of a browser, and what it complained of."""
-
-    def __init__(self, browser: Any, url: str, **options: Any) -> None:
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
-        self.asked: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(url)
-
-    def focused(self) -> str:
-        """The name of the field that has the focus, or the words of what else has it."""
-        name: str = self.page.evaluate("document.activeElement.name || document.activeElement.textContent")
-        return name
-
-    def __enter__(self) -> Tab:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.context.close()
-
-
 def test_the_page_loads_without_a_complaint_and_from_nowhere_else(browser: Any, service: Running) -> None:
     with Tab(browser, service.url) as tab:
         assert tab.page.title() == "clipcast"
@@ -798,17 +682,6 @@ def test_the_form_is_filled_by_the_keyboard_alone(
         assert tab.complaints == []
 
 
-BROKEN = """
-() => [...document.querySelectorAll('label, button, h2 > :not(bdi), dt, tbody th bdi, .kind')].filter(e => {
-  const words = document.createRange();
-  words.selectNodeContents(e);
-  const lines = new Set([...words.getClientRects()].map(line => Math.round(line.top)));
-  return lines.size > e.textContent.trim().split(/\\s+/).length;
-}).map(e => e.textContent)
-"""
-"""Words of our own that are broken within."""
-
-
 @pytest.mark.parametrize("what", ["answer", "refusal", "stranger"])
 def test_nothing_is_wider_than_a_phone(browser: Any, service: Running, workspace: Workspace, what: str) -> None:
     query = {
@@ -826,32 +699,6 @@ def test_nothing_is_wider_than_a_phone(browser: Any, service: Running, workspace
         assert tab.page.evaluate(BROKEN) == []
 
 
-LUMINANCE = """
-() => {
-  const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  const parts = text => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const behind = e => {
-    for (; e; e = e.parentElement) {
-      const found = parts(getComputedStyle(e).backgroundColor);
-      if (found.length < 4 || found[3] > 0) return found;
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const e = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || e.closest('.unseen, title, desc, datalist, option')) continue;
-    const style = getComputedStyle(e), ink = parts(e.closest('svg') ? style.fill : style.color);
-    const [high, low] = [light(ink), light(behind(e))].sort((a, b) => b - a);
-    found.push([Math.round(100 * (high + 0.05) / (low + 0.05)) / 100, walker.currentNode.data.trim().slice(0, 40)]);
-  }
-  return found.sort((a, b) => a[0] - b[0]);
-}
-"""
-
-
 def test_the_dark_has_a_page_of_its_own_and_every_letter_stands_out_in_both(
     browser: Any, service: Running, workspace: Workspace
 ) -> None:
@@ -864,40 +711,6 @@ def test_the_dark_has_a_page_of_its_own_and_every_letter_stands_out_in_both(
                 assert len(contrasts) > 50
                 assert [each for each in contrasts if each[0] < 4.5] == []  # WCAG AA
     assert len(grounds) == 2
-
-
-AUDIT = """
-() => {
-  const all = selector => [...document.querySelectorAll(selector)], found = [];
-  const fault = (what, e) => found.push(what + ': ' + e.outerHTML.slice(0, 100));
-  const ids = all('[id]').map(e => e.id);
-  ids.filter((id, at) => ids.indexOf(id) !== at).forEach(id => found.push('two elements are called ' + id));
-  for (const name of ['aria-labelledby', 'aria-describedby'])
-    all(`[${name}]`).forEach(e => e.getAttribute(name).split(' ').forEach(
-      id => document.getElementById(id)?.textContent.trim() || fault(name + ' names nothing', e)));
-  all('input, select, textarea').forEach(e => e.labels.length === 1 && e.labels[0].textContent.trim()
-    || fault('no label', e));
-  all('a, button').forEach(e => e.textContent.trim() || fault('no name', e));
-  all('a[href^="#"]').forEach(e => document.getElementById(e.hash.slice(1)) || fault('leads nowhere', e));
-  all('svg').forEach(e => e.getAttribute('aria-hidden') === 'true'
-    || e.getAttribute('role') === 'img' && e.querySelector('title') && e.querySelector('desc') || fault('no words', e));
-  all('img').forEach(e => e.alt || fault('no alt', e));
-  all('table').forEach(e => e.caption?.textContent.trim() || fault('no caption', e));
-  all('th').forEach(e => ['col', 'row'].includes(e.scope) && e.textContent.trim() || fault('no scope', e));
-  all('section').forEach(e => e.hasAttribute('aria-labelledby') || fault('no name', e));
-  let level = 0;
-  all('h1, h2, h3, h4, h5, h6').forEach(e => {
-    if (+e.tagName[1] > level + 1) fault('a level is left out', e);
-    level = +e.tagName[1];
-  });
-  for (const one of ['h1', 'main', 'body > header', 'body > footer'])
-    if (all(one).length !== 1) found.push('not one ' + one);
-  if (!document.documentElement.lang) found.push('no language');
-  all('input, select, textarea, button').forEach(e => e.getBoundingClientRect().height >= 44 || fault('small', e));
-  all('[style], script, style').forEach(e => fault('inline', e));
-  return found;
-}
-"""
 
 
 def test_labels_headings_tables_and_pictures_are_there_for_those_who_do_not_see(
