@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +39,12 @@ def run(
     *,
     folder: Path | None = None,
     log: Path | None = None,
+    allowed: Collection[int] = (0,),
 ) -> Taken:
-    """Run Python with arguments to its end; what it says goes to the log, or else to the screen's error side."""
+    """Run Python with arguments to its end; what it says goes to the log, or else to the screen's error side.
+
+    An exit code that is not `allowed` is an error.
+    """
     words, started = [sys.executable, *arguments], time.perf_counter()
     with (log or Path(os.devnull)).open("w") as printed:
         said = printed if log else sys.stderr
@@ -50,7 +54,7 @@ def run(
         with _Watch(process.pid) as watch:
             _, status, usage = os.wait4(process.pid, 0)
     seconds, process.returncode = time.perf_counter() - started, os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode not in allowed:
         last = "\n".join(log.read_text().splitlines()[-_LAST_LINES:]) if log else "its own words stand above"
         raise CommandError(f"{' '.join(arguments)} ended with {process.returncode} in {folder or Path.cwd()}:\n{last}")
     return Taken(seconds, max(watch.peak, usage.ru_maxrss * 1024) / 2**20)
