@@ -44,9 +44,9 @@ def daily(platforms: list[str] | None = None, date: str | None = None) -> list[d
     """Collect what is new, then refit each champion's recipe to all that has matured."""
     day = logical_date(date).isoformat()
     uncollected = collect_posts()
-    decayed = monitor_predictions(platforms, day)
+    decayed, unwatched = monitor_predictions(platforms, day)
     refitted = _side_by_side("daily", platforms, day)
-    return [*uncollected, *refitted, *retrain_decayed(decayed, day)]
+    return [*uncollected, *unwatched, *refitted, *retrain_decayed(decayed, day)]
 
 
 @flow(name="clipcast-weekly", task_runner=SIDE_BY_SIDE)
@@ -79,18 +79,23 @@ def collect_posts() -> list[dict[str, Any]]:
 
 
 @task(name="monitor", cache_policy=NO_CACHE, persist_result=False)
-def monitor_predictions(platforms: list[str] | None, day: str) -> dict[str, list[int]]:
-    """Hold predictions against what happened; return the platforms whose alerts ask for a retraining, with those."""
+def monitor_predictions(platforms: list[str] | None, day: str) -> tuple[dict[str, list[int]], list[dict[str, Any]]]:
+    """Hold predictions against what happened.
+
+    Return the platforms whose alerts ask for a retraining, with those, and the models that could not be looked at.
+    """
     protect()
     settings = Settings.load()
-    looks = watch(settings, platforms, end_of(date.fromisoformat(day)))
-    for look in looks:
+    watched = watch(settings, platforms, end_of(date.fromisoformat(day)))
+    for look in watched.looks:
         watcher_of("monitor").say(f"{look.model} {look.condition}: {look.sentences[0]}")
-    return {platform: [each.id for each in asking] for platform, asking in to_retrain(settings, looks).items()}
+    decayed = to_retrain(settings, watched.looks)
+    failed = [Outcome(f"monitoring {model}", "failed", why).to_dict() for model, why in watched.failed.items()]
+    return {platform: [each.id for each in asking] for platform, asking in decayed.items()}, failed
 
 
 def retrain_decayed(decayed: Mapping[str, Sequence[int]], day: str) -> list[dict[str, Any]]:
-    """Start the weekly run of each platform whose model has decayed, once for its alerts, however it ends.
+    """Start the weekly run of each platform whose model has decayed, once for its alerts.
 
     The alerts are marked after the run: one that was killed is started again, and finds what it had done.
     """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from features.errors import ClipcastError
 from features.known import known_posts
+from features.safety import redact, words_of
 from features.schema import Platform
 from features.settings import Settings
 from features.store import Store
 from flows.job import end_of, logical_date, whoami
-from monitoring.accuracy import write_accuracies
+from monitoring.accuracy import read_accuracies, write_accuracies
 from monitoring.alerts import Alert, Kind, State, acknowledge, alerts_of, settle
 from monitoring.decision import Action, should_retrain
 from monitoring.delivery import deliver
@@ -33,31 +37,71 @@ log = logging.getLogger("clipcast")
 COLOURS = {Condition.WELL: "green", Condition.ATTENTION: "red", Condition.EARLY: "yellow"}
 
 
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """The looks of a round, and what failed with the reason: a model, or the telling of alerts; the others stand."""
+
+    looks: list[Look]
+    failed: Mapping[str, str]
+
+
 def monitor(platforms: Sequence[str], day: date | None, console: Console, *, quiet: bool) -> list[Look]:
-    """Look as of the end of a day, and print each verdict."""
+    """Look as of the end of a day, and print each verdict.
+
+    Raises
+    ------
+    ClipcastError
+        A model could not be looked at; the others were, and are printed.
+    """
     settings = Settings.load()
-    looks = watch(settings, platforms, end_of(logical_date(day)))
+    watched = watch(settings, platforms, end_of(logical_date(day)))
     if not quiet:
-        for look in looks:
+        for look in watched.looks:
             show(look, settings, console)
-        if not looks:
+        if not watched.looks and not watched.failed:
             console.print("nobody has asked for forecasts yet, so there is nothing to hold against what happened")
             console.print("start the service: clipcast serve")
-    return looks
+    if watched.failed:
+        raise ClipcastError(
+            "\n".join(f"{model} could not be looked at: {why}" for model, why in watched.failed.items())
+        )
+    return watched.looks
 
 
-def watch(settings: Settings, platforms: Sequence[str] | None, at: datetime) -> list[Look]:
+def watch(settings: Settings, platforms: Sequence[str] | None, at: datetime) -> Watched:
     """Look at the performance model of each platform as of a moment, and keep and tell what was found.
 
     Models that nobody has asked anything are left out. Done again for the same moment it finds, writes and tells the
     same, and nothing twice.
     """
+    looks, failed = list[Look](), dict[str, str]()
     if was_never_asked(settings.predictions_uri):
-        return []
-    looks = [look for name in _models(settings, platforms) if (look := _look(settings, name, at)) is not None]
-    write_accuracies(settings.accuracy_file, {each.model: each.accuracy for each in looks if each.accuracy})
-    deliver(settings.predictions_uri, settings.monitoring.channels, at)
-    return looks
+        return Watched(looks, failed)
+    for name in _models(settings, platforms):
+        try:
+            look = _look(settings, name, at)
+        except Exception as error:  # noqa: BLE001  told as what came of this model, after the next ones
+            file = settings.home / "logs" / f"monitor-{name}-{at.date()}.log"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(redact(traceback.format_exc()), encoding="utf-8")
+            failed[name] = f"{words_of(error)} (the traceback is in {file})"
+        else:
+            looks += [] if look is None else [look]
+    _tell_accuracy(settings, looks)
+    try:
+        deliver(settings.predictions_uri, settings.monitoring.channels, at)
+    except ClipcastError as error:
+        failed["alerts"] = words_of(error)
+    return Watched(looks, failed)
+
+
+def _tell_accuracy(settings: Settings, looks: Sequence[Look]) -> None:
+    """Let the service tell how right each model was; models that were not looked at, or looked at later, stay."""
+    known = read_accuracies(settings.accuracy_file)
+    found = {each.model: each.accuracy for each in looks if each.accuracy}
+    newer = {model: each for model, each in found.items() if model not in known or known[model].as_of <= each.as_of}
+    if newer:
+        write_accuracies(settings.accuracy_file, {**known, **newer})
 
 
 def to_retrain(settings: Settings, looks: Sequence[Look]) -> dict[str, list[Alert]]:

@@ -69,7 +69,7 @@ def test_a_service_that_nobody_asked_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = a_workspace(tmp_path).settings
-    assert watch(settings, None, DAY) == []
+    assert watch(settings, None, DAY).looks == []
     assert not Path(settings.predictions_uri.removeprefix("sqlite:///")).exists()
     assert not settings.accuracy_file.exists()
     monkeypatch.setenv("CLIPCAST_HOME", str(settings.home))

@@ -20,7 +20,7 @@ from features.settings import Settings
 from features.simulate import simulate
 from flows import cli
 from flows.watching import to_retrain, watch
-from monitoring.accuracy import read_accuracies
+from monitoring.accuracy import Accuracy, read_accuracies, write_accuracies
 from monitoring.alerts import Kind, acknowledge, alerts_of, ask_retrain_once
 from monitoring.decision import Action, should_retrain
 from monitoring.log import pack
@@ -150,7 +150,7 @@ def decayed(tmp_path: Path) -> Watched:
 
 def test_decay_asks_for_one_retraining_until_somebody_looks_after_it(tmp_path: Path) -> None:
     world = decayed(tmp_path)
-    looks = watch(world.settings, None, END)
+    looks = watch(world.settings, None, END).looks
     [found] = looks
     assert Kind.DECAY in kinds(found)
     assert "clipcast run weekly" in str(found.to_dict()["decision"])
@@ -164,7 +164,7 @@ def test_decay_asks_for_one_retraining_until_somebody_looks_after_it(tmp_path: P
 
 def test_an_acknowledged_decay_or_a_switched_off_setting_starts_nothing(tmp_path: Path) -> None:
     world = decayed(tmp_path)
-    looks = watch(world.settings, None, END)
+    looks = watch(world.settings, None, END).looks
     off = world.settings.model_copy(
         update={"monitoring": world.settings.monitoring.model_copy(update={"retrain": False})}
     )
@@ -219,6 +219,21 @@ def test_outcomes_that_come_late_change_the_next_look_and_no_other(world: Watche
     assert first is not None
     assert second is not None
     assert second.matured.height == first.matured.height + 50
+
+
+def test_a_model_that_cannot_be_looked_at_is_told_and_leaves_the_others_standing(
+    world: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"clipcast-youtube-performance": Accuracy(3, 1.0, "2026-01-01")}
+    write_accuracies(world.settings.accuracy_file, kept)
+    monkeypatch.setattr("flows.watching.write_reports", lambda *_, **__: 1 / 0)
+    delivered: list[object] = []
+    monkeypatch.setattr("flows.watching.deliver", lambda *given: delivered.append(given))
+    done = watch(world.settings, None, END)
+    assert done.looks == []
+    assert "division by zero" in done.failed[world.model]
+    assert len(delivered) == 1
+    assert read_accuracies(world.settings.accuracy_file) == kept
 
 
 KILL = """
@@ -286,7 +301,7 @@ def state_of(home: Path, model: str) -> dict[str, Any]:
 def test_the_version_in_mlflow_tells_what_came_of_it(world: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     added: list[tuple[Any, ...]] = []
     monkeypatch.setattr("flows.watching.Tracking.add_later", lambda _, *given: (added.append(given), True)[1])
-    [found] = watch(world.settings, [str(PLATFORM)], END - timedelta(days=7))
+    [found] = watch(world.settings, [str(PLATFORM)], END - timedelta(days=7)).looks
     [(model, version, metrics, at, files, name)] = added
     assert (model, version, at) == (world.model, 1, END - timedelta(days=7))
     assert metrics == found.metrics()
