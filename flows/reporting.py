@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rich.text import Text
 from features.errors import BundleError, ClipcastError
 from features.schema import Platform
 from features.settings import Settings
+from monitoring.verdict import ALL, VERDICT, read_verdict
 from registry.gate import GateRules
 from registry.ledger import Row
 from registry.places import Registry
@@ -185,12 +187,31 @@ def write_table(file: Path) -> str:
 
 
 def versions_table() -> str:
-    """Return the performance versions in production as a markdown table, with the data they speak of."""
+    """Return the performance versions in production as a markdown table, with the data they speak of.
+
+    Where monitoring has looked, a column tells how far off their answers were.
+    """
     found = [each for each in statuses() if _family(each) == "performance"]
-    rows = [row for each in found for row in _table_rows(each)]
+    names, rows = ["Platform", "Accuracy", "MAE", "R²", "Last updated"], [_table_rows(each) for each in found]
+    answered = [_in_production(each["model"]) for each in found]
+    if any(answered):
+        names.append("MAE in production")
+        rows = [
+            [[*row, (told or "–") if number == 0 else "–"] for number, row in enumerate(part)]
+            for part, told in zip(rows, answered, strict=True)
+        ]
     speaks_of = "\n".join(f"- {_speaks_of(each)}" for each in found)
-    table = markdown_table(["Platform", "Accuracy", "MAE", "R²", "Last updated"], rows)
+    table = markdown_table(names, list(chain.from_iterable(rows)))
     return f"{table.rstrip()}\n\nMeasured on posts that the judged fit had not seen:\n\n{speaks_of}"
+
+
+def _in_production(model: str) -> str | None:
+    """Say how far off a model's answers were, as monitoring last saw it; None where it has seen nothing mature."""
+    verdict = read_verdict(Settings.load().monitoring_dir / model / VERDICT)
+    for row in verdict["performance"] if verdict else ():
+        if (row["role"], row["week"], row["version"], row["slice"]) == ("champion", ALL, ALL, ALL):
+            return f"{row['mae_log']:.3f} on {row['posts']:,} posts"
+    return None
 
 
 def _family(status: dict[str, Any]) -> str:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from features.columns import Floats
 from features.schema import TEXT
 from monitoring.accuracy import MIDDLE
+from monitoring.verdict import ALL
 from training.evaluate import ANCHOR, MODEL, Interval, Ladder, Scored, SliceRow, ladder
 
-ALL = "all"
 VERSIONS = 12
 """The newest versions that get rows of their own: a daily refit makes many."""
 

@@ -10,6 +10,9 @@ from features.errors import RegistryError
 
 VERDICT = "verdict.json"
 
+ALL = "all"
+"""In a row of what came of predictions: every week, version, slice or level of one."""
+
 
 def read_verdict(file: Path) -> dict[str, Any] | None:
     """Return what `Look.to_dict` told; None where nobody has looked yet.

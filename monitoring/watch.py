@@ -22,7 +22,7 @@ from monitoring.decision import Decision, should_retrain
 from monitoring.drift import Drift, find_drift
 from monitoring.expected_error import ExpectedError, expect_error
 from monitoring.matured import read_matured, settle_outcomes
-from monitoring.performance import ALL, Row, performance
+from monitoring.performance import Row, performance
 from monitoring.predictions import (
     FLOAT_BYTES,
     Answering,
@@ -33,6 +33,7 @@ from monitoring.predictions import (
     unpack,
 )
 from monitoring.skew import Skew, find_skew
+from monitoring.verdict import ALL
 from monitoring.versions import Versions
 from monitoring.words import drift_words, shift_words, skew_words
 from registry.semver import parse

@@ -1,5 +1,6 @@
 """What the reading commands print and write."""
 
+import json
 from io import StringIO
 
 import pytest
@@ -48,6 +49,20 @@ def test_a_platform_of_several_sources_is_shown_within_each(monkeypatch):
     assert "| YouTube | 0.770 | 0.700 | 0.610 | 2026-06-27 |" in table
     assert "| YouTube, hits alone | – | 0.680 | 0.060 | 2026-06-27 |" in table
     assert "| YouTube, all alone | – | unknown | 0.500 | 2026-06-27 |" in table
+
+
+@pytest.mark.usefixtures("in_production")
+def test_what_came_of_the_answers_is_a_column_once_monitoring_has_looked(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPCAST_HOME", str(tmp_path))
+    assert "MAE in production" not in reporting.versions_table()
+    row = {"role": "champion", "week": "all", "version": "all", "slice": "all", "mae_log": 0.8125, "posts": 1204}
+    folder = tmp_path / "monitoring" / STATUS["model"]
+    folder.mkdir(parents=True)
+    told = {"at": "2026-06-28", "performance": [{**row, "role": "shadow", "mae_log": 0.1}, row]}
+    (folder / "verdict.json").write_text(json.dumps(told))
+    table = reporting.versions_table()
+    assert "| Last updated | MAE in production |" in table
+    assert "| YouTube | 0.770 | 0.700 | 0.610 | 2026-06-27 | 0.812 on 1,204 posts |" in table
 
 
 @pytest.mark.usefixtures("in_production")
