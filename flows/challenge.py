@@ -202,14 +202,10 @@ class Challenge:
 
     def _baseline(self) -> Baseline | None:
         """What monitoring holds later posts against; a refresh keeps what its recipe was judged on before."""
-        trained = self.trained
-        found = self.job.task.baseline(
-            trained.served, trained.evaluated, self.examples, trained.split.judge, trained.report
-        )
-        if found is None or self.champion is None or self.change is not Change.REFRESH:
-            return found
-        earlier = Baseline.load(self.champion.bundle.folder)
-        return found if earlier is None else found.with_earlier(earlier)
+        trained, is_refit = self.trained, self.change is Change.REFRESH
+        earlier = Baseline.load(self.champion.bundle.folder) if self.champion and is_refit else None
+        judged = trained.split.judge
+        return self.job.task.baseline(trained.served, trained.evaluated, self.examples, judged, trained.report, earlier)
 
     def _decide(self, served: Bundle) -> Decision:
         decision = decide(self._evidence(served), self.job.rules.gate)

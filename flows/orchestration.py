@@ -6,7 +6,6 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from itertools import chain
 from typing import Any, cast
 
 from prefect import flow, task
@@ -41,24 +40,28 @@ JOBS: dict[str, Callable[[Job], Outcome]] = {"daily": refresh, "weekly": retrain
 
 @flow(name="clipcast-daily", task_runner=SIDE_BY_SIDE)
 def daily(platforms: list[str] | None = None, date: str | None = None) -> list[dict[str, Any]]:
-    """Collect what is new, then refit each champion's recipe to all that has matured."""
+    """Collect what is new, look how the answers turned out, then refit each champion's recipe to all that has matured.
+
+    A platform whose model has decayed is retrained after that.
+    """
     day = logical_date(date).isoformat()
     uncollected = collect_posts()
     decayed, unwatched = monitor_predictions(platforms, day)
     refitted = _side_by_side("daily", platforms, day)
-    return [*uncollected, *unwatched, *refitted, *retrain_decayed(decayed, day)]
+    retrained = retrain_decayed(decayed, day)
+    return [*uncollected, *_told([*unwatched, *refitted, *retrained])]
 
 
 @flow(name="clipcast-weekly", task_runner=SIDE_BY_SIDE)
 def weekly(platforms: list[str] | None = None, date: str | None = None) -> list[dict[str, Any]]:
     """Search each platform's recipe anew, and challenge its champion with the best."""
-    return _side_by_side("weekly", platforms, date)
+    return _told(_side_by_side("weekly", platforms, date))
 
 
 @flow(name="clipcast-monthly", task_runner=SIDE_BY_SIDE)
 def monthly(platforms: list[str] | None = None, date: str | None = None) -> list[dict[str, Any]]:
     """Compare estimators on the same folds, and challenge each champion with the best."""
-    return _side_by_side("monthly", platforms, date)
+    return _told(_side_by_side("monthly", platforms, date))
 
 
 FLOWS = {"daily": daily, "weekly": weekly, "monthly": monthly}
@@ -95,13 +98,16 @@ def monitor_predictions(platforms: list[str] | None, day: str) -> tuple[dict[str
 
 
 def retrain_decayed(decayed: Mapping[str, Sequence[int]], day: str) -> list[dict[str, Any]]:
-    """Start the weekly run of each platform whose model has decayed, once for its alerts.
+    """Retrain each platform whose model has decayed as the weekly run does, once for its alerts.
 
-    The alerts are marked after the run: one that was killed is started again, and finds what it had done.
+    The alerts are marked after a run that did not fail: one that failed or was killed is started again by the next
+    daily run, and finds what it had done.
     """
-    outcomes = weekly(sorted(decayed), day) if decayed else []
-    for alert in chain.from_iterable(decayed.values()):
-        ask_retrain_once(Settings.load().predictions_uri, alert, datetime.now(UTC))
+    outcomes = _side_by_side("weekly", sorted(decayed), day) if decayed else []
+    failed = {each["platform"] for each in outcomes if each["verdict"] == "failed"}
+    for platform in sorted(set(decayed) - failed):
+        for alert in decayed[platform]:
+            ask_retrain_once(Settings.load().predictions_uri, alert, datetime.now(UTC))
     return outcomes
 
 
@@ -152,9 +158,13 @@ def _side_by_side(name: str, platforms: list[str] | None, day: str | None) -> li
     when = logical_date(day).isoformat()
     futures = {platform: run_platform.submit(name, platform, when) for platform in chosen}
     wait(list(futures.values()))
-    outcomes = [each for platform, future in futures.items() for each in _outcomes(platform, future)]
+    return [each for platform, future in futures.items() for each in _outcomes(platform, future)]
+
+
+def _told(outcomes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return outcomes to a person; nobody reads what a scheduled flow answers, only its state, so failures fail it."""
     failed = [f"{name_of(each)}: {each['reason']}" for each in outcomes if each["verdict"] == "failed"]
-    if failed and not is_watched():  # nobody reads what a scheduled flow answers, only its state
+    if failed and not is_watched():
         raise ClipcastError(f"{len(failed)} of {len(outcomes)} models failed: {'; '.join(failed)}")
     return outcomes
 

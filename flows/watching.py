@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from features.errors import ClipcastError
+from features.errors import ClipcastError, RegistryError
 from features.known import known_posts
 from features.safety import redact, words_of
 from features.schema import Platform
@@ -21,7 +21,7 @@ from features.settings import Settings
 from features.store import Store
 from flows.job import end_of, logical_date, whoami
 from monitoring.accuracy import read_accuracies, write_accuracies
-from monitoring.alerts import Alert, Kind, State, acknowledge, alerts_of, settle
+from monitoring.alerts import Alert, Kind, State, acknowledge, alerts_of, is_missing, settle
 from monitoring.decision import Action, should_retrain
 from monitoring.delivery import deliver
 from monitoring.reports import DRIFT_PAGE, write_reports
@@ -75,7 +75,7 @@ def watch(settings: Settings, platforms: Sequence[str] | None, at: datetime) -> 
     same, and nothing twice.
     """
     looks, failed = list[Look](), dict[str, str]()
-    if was_never_asked(settings.predictions_uri):
+    if is_missing(settings.predictions_uri):
         return Watched(looks, failed)
     for name in _models(settings, platforms):
         try:
@@ -97,7 +97,10 @@ def watch(settings: Settings, platforms: Sequence[str] | None, at: datetime) -> 
 
 def _tell_accuracy(settings: Settings, looks: Sequence[Look]) -> None:
     """Let the service tell how right each model was; models that were not looked at, or looked at later, stay."""
-    known = read_accuracies(settings.accuracy_file)
+    try:
+        known = read_accuracies(settings.accuracy_file)
+    except RegistryError:
+        known = {}  # what is broken is written anew
     found = {each.model: each.accuracy for each in looks if each.accuracy}
     newer = {model: each for model, each in found.items() if model not in known or known[model].as_of <= each.as_of}
     if newer:
@@ -107,14 +110,22 @@ def _tell_accuracy(settings: Settings, looks: Sequence[Look]) -> None:
 def to_retrain(settings: Settings, looks: Sequence[Look]) -> dict[str, list[Alert]]:
     """Return the platforms whose open alerts ask for a retraining that was not asked for yet, with those alerts.
 
-    An alert that a person has acknowledged asks for nothing any more.
+    An alert that a person has acknowledged asks for nothing any more, but one of broken inputs still speaks against
+    learning from them. A look at a day before the latest one asks for nothing either.
     """
     if not settings.monitoring.retrain:
         return {}
     found = {}
     for look in looks:
-        standing = alerts_of(settings.predictions_uri, look.model, states=(State.OPEN,))
-        asking = [each for each in standing if each.kind is Kind.DECAY and each.retrain_at is None]
+        standing = alerts_of(settings.predictions_uri, look.model)
+        asking = [
+            each
+            for each in standing
+            if each.kind is Kind.DECAY
+            and each.state is State.OPEN
+            and each.retrain_at is None
+            and each.seen_at <= look.at
+        ]
         decision = should_retrain({each.kind for each in standing}, look.platform)
         if asking and decision.action is Action.RETRAIN:
             found[look.platform] = asking
@@ -124,7 +135,7 @@ def to_retrain(settings: Settings, looks: Sequence[Look]) -> dict[str, list[Aler
 def show(look: Look, settings: Settings, console: Console) -> None:
     """Print a verdict: a word, what is behind it, and what to do."""
     verdict = (str(look.condition), COLOURS[look.condition])
-    seen = f"{look.window.total:,} posts asked about lately, {look.matured.height:,} outcomes have come"
+    seen = f"{look.window.total:,} posts asked about lately, {look.outcomes:,} outcomes have come"
     console.print(Text.assemble((look.model, "bold"), f" {look.answering.semver}: ", verdict, f"; {seen}"))
     for sentence in look.sentences:
         console.print(f"  {sentence}")
@@ -174,14 +185,12 @@ def acknowledged(number: int) -> str:
     return f"alert {alert.id} is acknowledged by {alert.acknowledged_by}"
 
 
-def was_never_asked(uri: str) -> bool:
-    """Whether there is no log yet; looking must not make one."""
-    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
-
-
 def look_as_of(settings: Settings, model: str, at: datetime) -> Look | None:
-    """Look with what was known at a moment, and keep nothing of it; None where nobody had asked the model by then."""
-    if was_never_asked(settings.predictions_uri):
+    """Look with what was known at a moment; None where nobody had asked the model by then.
+
+    Outcomes that had come by then are written down, what is made of them is not.
+    """
+    if is_missing(settings.predictions_uri):
         return None
     platform = Platform(model.split("-")[1])
     known = known_posts(Store(settings.data), platform, at, **settings.outcome.model_dump())
@@ -192,9 +201,9 @@ def _look(settings: Settings, model: str, at: datetime) -> Look | None:
     look, own = look_as_of(settings, model, at), settings.monitoring
     if look is None:
         return None
+    settle(settings.predictions_uri, model, look.findings, at, own.cool_down_days, measured=look.measured)
     folder = folder_of(settings, look)
     write_reports(folder, look, sample=own.sample_posts, seed=settings.seed)
-    settle(settings.predictions_uri, model, look.findings, at, own.cool_down_days)
     _keep(settings, look, folder)
     return look
 

@@ -102,7 +102,7 @@ def compare_shadow(
         None where no post was forecast by both.
     """
     beside = _errors(matured, Role.CHAMPION).join(
-        _errors(matured, Role.SHADOW).drop("account_id", "known_s"), on="post_id", suffix="_challenger"
+        _errors(matured, Role.SHADOW).drop("known_s"), on=["account_id", "post_id"], suffix="_challenger"
     )
     if pair is None and not beside.is_empty():
         begun = beside.group_by("version", "version_challenger").agg(pl.col("known_s").min())
@@ -253,7 +253,9 @@ _NEXT: dict[Verdict, str] = {
 def _errors(matured: pl.DataFrame, role: Role) -> pl.DataFrame:
     """Return the absolute errors of one role, a post once for each version."""
     rows = (
-        matured.filter(role=str(role)).sort("known_s").unique(["version", "post_id"], keep="last", maintain_order=True)
+        matured.filter(role=str(role))
+        .sort("known_s")
+        .unique(["version", "account_id", "post_id"], keep="last", maintain_order=True)
     )
     return rows.select(
         "version",

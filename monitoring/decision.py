@@ -27,7 +27,7 @@ class Decision:
     next_step: str
 
 
-_REPAIRED = (Kind.BROKEN, Kind.SKEW, Kind.SPLIT)
+_REPAIRED = (Kind.BROKEN, Kind.SKEW, Kind.SPLIT, Kind.REDEFINED)
 _EVALUATED = (Kind.DRIFT, Kind.BIAS, Kind.COVERAGE)
 
 
@@ -48,8 +48,8 @@ def should_retrain(kinds: Collection[Kind], platform: str) -> Decision:
         later = "; the error that has risen too may come of that" if Kind.DECAY in kinds else ""
         return Decision(
             Action.REPAIR,
-            f"{_listed(broken)}: what reaches the model is not what it was trained on{later}",
-            "mend what sends these posts, then look again: clipcast monitor",
+            f"{_listed(broken)}: what reaches the model, or its count, is not what it was trained on{later}",
+            "find out what changed and mend it, then look again: clipcast monitor",
         )
     if Kind.DECAY in kinds:
         return Decision(

@@ -66,7 +66,9 @@ _Receiver = Callable[[Alert], _Failure | None]
 
 
 def deliver(uri: str, channels: Sequence[str], at: datetime) -> Delivery:
-    """Send every open alert that was not delivered yet to each of the channels, and note what became of it.
+    """Send every alert that was not delivered yet to each of the channels, and note what became of it.
+
+    One that has ended before anybody could be told is told all the same; one that was acknowledged need not be.
 
     An alert counts as delivered when all channels took it; what one of them did not take waits for the next call, and
     then goes to that one alone. A channel that cannot be reached is not tried again within a call, and one address
@@ -123,9 +125,14 @@ def _tell_all(
 
 def _undelivered(database: Database) -> list[int]:
     """Alerts to send: those that failed before come last, so that none of them holds up a new one."""
-    waiting = sa.select(alerts.c.id).where(alerts.c.state == State.OPEN.value, alerts.c.delivered_at.is_(None))
+    waiting = sa.select(alerts.c.id).where(_is_untold(), alerts.c.delivered_at.is_(None))
     with database.reading() as connection:
         return list(connection.scalars(waiting.order_by(alerts.c.delivery_error.is_not(None), alerts.c.id)))
+
+
+def _is_untold() -> sa.ColumnElement[bool]:
+    ended = sa.and_(alerts.c.state == State.CLOSED.value, alerts.c.acknowledged_by.is_(None))
+    return sa.or_(alerts.c.state == State.OPEN.value, ended)
 
 
 def _claim(database: Database, number: int, moment: float) -> Row[Any] | None:
@@ -133,7 +140,8 @@ def _claim(database: Database, number: int, moment: float) -> Row[Any] | None:
     mine = Owner.this_process()
     with database.writing() as connection:
         row = connection.execute(sa.select(alerts).where(alerts.c.id == number)).one()
-        if row.state != State.OPEN or row.delivered_at is not None or not _is_free(row, mine, moment):
+        untold = row.state == State.OPEN or (row.state == State.CLOSED and row.acknowledged_by is None)
+        if not untold or row.delivered_at is not None or not _is_free(row, mine, moment):
             return None
         claim = {"claimed_by": json.dumps([mine.host, mine.pid, mine.born]), "claimed_at": moment}
         connection.execute(sa.update(alerts).where(alerts.c.id == number).values(claim))
@@ -226,9 +234,10 @@ def _title(alert: Alert) -> str:
 
 def _body(alert: Alert) -> str:
     of = f" ({alert.subject})" if alert.subject else ""
+    ended = f", ended by {alert.closed_at:%Y-%m-%d %H:%M} UTC" if alert.closed_at else ""
     return (
         f"{alert.sentence}\n\nModel: {alert.model}\nKind: {alert.kind}{of}\n"
-        f"Since: {alert.opened_at:%Y-%m-%d %H:%M} UTC\nAlert {alert.id}; see all of them: clipcast alerts"
+        f"Since: {alert.opened_at:%Y-%m-%d %H:%M} UTC{ended}\nAlert {alert.id}; see all of them: clipcast alerts"
     )
 
 

@@ -1,4 +1,7 @@
-"""Predictions beside what came of them, in the table `matured`: one row for each model, role and post."""
+"""Predictions beside what came of them, in the table `matured`: a row for each model, role, post and sight of it.
+
+Rows are only ever added, so that a look at a past day sees what was known then.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,17 @@ import numpy as np
 import orjson
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from features.columns import DEFAULT_SOURCE, Posts
+from features.events import DAY_S
 from features.schema import NUMBER, PRIMARY, TEXT, Platform, Schema
 from features.targets import Reference, mature, populations, primary_log
-from monitoring.predictions import TABLES, predictions
+from monitoring.predictions import TABLES, Role, predictions
 from monitoring.predictions import matured as table
-from registry.database import Database
+from registry.database import Database, insert_new
 from training.slices import slices_of_posts
 
-LOOK_BACK = timedelta(days=60)
+WAITED = timedelta(days=60)
 """How long after publication an outcome is waited for."""
 
 ASKED_AT_ONCE = 500
@@ -45,34 +48,74 @@ References = Callable[[str], Reference | None]
 """What a version scores by, from the hash of its bundle; None where that is gone."""
 
 
-def settle_outcomes(uri: str, model: str, known: pl.DataFrame, references: References, at: datetime) -> int:
+def settle_outcomes(
+    uri: str, model: str, known: pl.DataFrame, references: References, at: datetime, *, horizon_days: float = 7
+) -> int:
     """Write down what came of predictions since the last time, and return how many that were.
 
-    A post counts by the last answer that each role gave before its outcome was known; an outcome seen again nearer to
-    the horizon replaces the earlier one. Writing it down twice changes nothing.
+    A post counts once it has reached the horizon, by the last answer that each role gave before its first mature look;
+    one that was only looked at once, late, as if that look had been made at maturity. An outcome seen again nearer to
+    the horizon is a row of its own. Writing it down twice changes nothing.
 
     Parameters
     ----------
     known
         A frame of `known_posts` as of `at`.
     """
-    outcomes = _outcomes(mature(known).filter(pl.col("published_at") >= at - LOOK_BACK))
-    if outcomes.is_empty():
+    rows = mature(known).filter(pl.col("published_at") >= at - WAITED)
+    horizon = timedelta(days=horizon_days)
+    has_reached = pl.col("assumed_known_at") | (pl.col("published_at") <= at - horizon)
+    rows = rows.filter(has_reached)
+    if rows.is_empty():
         return 0
     database = Database(uri, tables=TABLES)
-    since_s = int((at - LOOK_BACK).timestamp())
     with database.reading() as connection:
-        settled = _settled(connection, model, since_s)
-        new = outcomes.join(settled, on=["source", "post_id", "truth"], how="anti")
+        settled = _settled(connection, model, int((at - WAITED).timestamp()))
+        new = _new(rows, settled, horizon)
         said = _said_of(connection, model, new["post_id"].to_list())
-    rows = _rows(model, _joined(said, new), references)
+    new = new.filter(pl.col("post_id").is_in({each["post_id"] for each in said}))
+    joined = _joined(said, _outcomes(new))
+    written = _rows(model, joined, references)
     with database.writing() as connection:
-        _write(connection, rows)
-    return len(rows)
+        insert_new(connection, table, ([row[column.name] for column in table.columns] for row in written))
+    return len(written)
+
+
+def count_matured(uri: str, model: str, *, since: datetime, until: datetime) -> int:
+    """Count the answers of a model, a shadow's aside, whose outcome became known from `since` until `until`."""
+    start, end = int(since.timestamp()), int(until.timestamp())
+    within = sa.and_(table.c.known_s.between(start, end), table.c.seen_s <= end)
+    answered = sa.select(table.c.role, table.c.source, table.c.post_id).where(
+        table.c.model == model, table.c.role != str(Role.SHADOW), within
+    )
+    with Database(uri, tables=TABLES).reading() as connection:
+        distinct = answered.distinct().subquery()
+        return int(connection.scalar(sa.select(sa.func.count()).select_from(distinct)) or 0)
+
+
+def _new(rows: pl.DataFrame, settled: pl.DataFrame, horizon: timedelta) -> pl.DataFrame:
+    """The posts whose outcome, as seen now, was not written down yet, with when it was seen and counts as known."""
+    once = pl.col("assumed_known_at")
+    looked = pl.col("published_at") + pl.duration(seconds=(pl.col("age_days") * DAY_S).cast(pl.Int64))
+    seen = pl.when(once).then(pl.col("known_at")).otherwise(looked)
+    counted = (
+        pl.when(once)
+        .then(pl.col("known_at"))
+        .otherwise(pl.max_horizontal("known_at", pl.col("published_at") + horizon))
+    )
+    rows = rows.with_columns(
+        pl.col("source").fill_null(DEFAULT_SOURCE),
+        seen_s=seen.dt.epoch("s"),
+        counted_s=counted.dt.epoch("s"),
+        truth=pl.Series(primary_log(rows)),
+    )
+    return rows.join(settled, on=["source", "post_id", "seen_s"], how="anti", maintain_order="left")
 
 
 def read_matured(uri: str, model: str, *, since: datetime, until: datetime, most_a_week: int = 5_000) -> pl.DataFrame:
     """Read what came of a model's predictions whose outcome became known from `since` until `until`, oldest first.
+
+    Of an outcome that was seen several times the last sight by `until` counts.
 
     Of a week with more than `most_a_week` a sample is read, the same every time.
 
@@ -87,42 +130,45 @@ def read_matured(uri: str, model: str, *, since: datetime, until: datetime, most
         start, end = int(since.timestamp()), int(until.timestamp())
         while start <= end:
             stop = min(start - start % WEEK_S + WEEK_S, end + 1)
-            here = sa.and_(table.c.model == model, table.c.known_s >= start, table.c.known_s < stop)
+            here = sa.and_(
+                table.c.model == model, table.c.known_s >= start, table.c.known_s < stop, table.c.seen_s <= end
+            )
             wanted = sa.select(*columns).where(here).order_by(table.c.draw, table.c.role).limit(most_a_week)
             parts += [tuple(row) for row in connection.execute(wanted)]
             start = stop
-    return pl.DataFrame(parts, MATURED, orient="row").sort("known_s", "post_id", "role")
+    rows = pl.DataFrame(parts, MATURED, orient="row").sort("known_s", "post_id", "source", "role", "seen_s")
+    return rows.unique(["role", "source", "post_id"], keep="last", maintain_order=True)
 
 
-def _outcomes(rows: pl.DataFrame) -> pl.DataFrame:
+def _outcomes(rows: pl.DataFrame) -> list[dict[str, Any]]:
     if rows.is_empty():
-        return rows
+        return []
     posts = Posts.from_frame(rows)
-    sources = [source or DEFAULT_SOURCE for source in posts.source]
+    sources = rows["source"].to_list()
     levels = slices_of_posts(posts, sources, np.zeros(len(posts), np.bool_))
     del levels["account"]  # which the answer tells
-    return pl.DataFrame(
-        {
-            "source": sources,
-            "post_id": rows["post_id"],
-            "owner": rows["account_id"],
-            "published_s": posts.published_s,
-            "known_s": rows["known_at"].dt.epoch("s"),
-            "truth": primary_log(rows),
-            "population": populations(posts),
-            "platform": rows["platform"].cast(TEXT),
-            "slices": [dict(zip(levels, row, strict=True)) for row in zip(*levels.values(), strict=True)],
-        },
-        schema_overrides={"slices": pl.Object},
-    )
+    columns = {
+        "source": sources,
+        "post_id": rows["post_id"],
+        "owner": rows["account_id"],
+        "published_s": posts.published_s.tolist(),
+        "first_s": rows["known_at"].dt.epoch("s"),
+        "known_s": rows["counted_s"],
+        "seen_s": rows["seen_s"],
+        "truth": rows["truth"],
+        "population": populations(posts),
+        "platform": rows["platform"].cast(TEXT),
+        "slices": [dict(zip(levels, row, strict=True)) for row in zip(*levels.values(), strict=True)],
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _settled(connection: sa.Connection, model: str, since_s: int) -> pl.DataFrame:
-    wanted = sa.select(table.c.source, table.c.post_id, table.c.truth).where(
+    wanted = sa.select(table.c.source, table.c.post_id, table.c.seen_s).where(
         table.c.model == model, table.c.published_s >= since_s
     )
     rows = [tuple(row) for row in connection.execute(wanted)]
-    return pl.DataFrame(rows, {"source": TEXT, "post_id": TEXT, "truth": NUMBER}, orient="row").unique()
+    return pl.DataFrame(rows, {"source": TEXT, "post_id": TEXT, "seen_s": pl.Int64()}, orient="row")
 
 
 def _said_of(connection: sa.Connection, model: str, posts: Sequence[str]) -> list[dict[str, Any]]:
@@ -135,16 +181,16 @@ def _said_of(connection: sa.Connection, model: str, posts: Sequence[str]) -> lis
     return found
 
 
-def _joined(said: Iterable[Mapping[str, Any]], outcomes: pl.DataFrame) -> list[dict[str, Any]]:
-    """Put each post's outcome to the last answer of each role that came before it was known."""
-    of_post: dict[str, list[dict[str, Any]]] = {}
-    for outcome in outcomes.to_dicts():
+def _joined(said: Iterable[Mapping[str, Any]], outcomes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Put each post's outcome to the last answer of each role that came before any outcome of it was known."""
+    of_post: dict[str, list[Mapping[str, Any]]] = {}
+    for outcome in outcomes:
         of_post.setdefault(outcome["post_id"], []).append(outcome)
     last: dict[tuple[str, str, str], dict[str, Any]] = {}
     for answer in sorted(said, key=lambda each: (each["at"], each["id"])):
         for outcome in of_post[answer["post_id"]]:
             is_same = answer["account_id"] in ("", outcome["owner"])
-            if is_same and answer["at"] < outcome["known_s"]:
+            if is_same and answer["at"] < outcome["first_s"]:
                 last[answer["role"], outcome["source"], outcome["post_id"]] = {**answer, **outcome}
     return list(last.values())
 
@@ -196,12 +242,3 @@ def _told(answer: bytes, count: str) -> dict[str, Any] | None:
         "score_prediction": score,
         "account": account,
     }
-
-
-def _write(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        return
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table)
-    others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=others), rows)

@@ -15,7 +15,7 @@ from features.columns import Floats
 from features.schema import TEXT
 from monitoring.accuracy import MIDDLE
 from monitoring.verdict import ALL
-from training.evaluate import ANCHOR, MODEL, Interval, Ladder, Scored, SliceRow, ladder
+from training.evaluate import ANCHOR, MODEL, Interval, Ladder, Scored, SliceRow, ladder, share_with_error
 
 VERSIONS = 12
 """The newest versions that get rows of their own: a daily refit makes many."""
@@ -23,7 +23,7 @@ VERSIONS = 12
 LEAST_POSTS = 30
 """Fewer posts than this make no row: their interval would tell nothing."""
 
-METRICS = ("mae_log", "r2", "spearman", "accuracy", "coverage")
+METRICS = ("mae_log", "r2", "spearman", "coverage")
 
 
 @dataclass(frozen=True)
@@ -141,21 +141,36 @@ def _rows(whose: tuple[str, str, str], part: pl.DataFrame, replicates: int, seed
     found = ladder_of(part, replicates=replicates, seed=seed, sliced=whose[:2] == (ALL, ALL))
     expected = part["expected_error"].to_numpy()
     levels = [json.loads(each) for each in part["slices"]] if found.slices else []
-    yield _row(whose, (ALL, ALL), found, float(expected.mean()))
+    yield _row(whose, (ALL, ALL), found, accuracy_with_ends(part), float(expected.mean()))
     for each in found.slices:
         if each.posts >= LEAST_POSTS:
             inside = np.array([level[each.slice] == each.level for level in levels])
-            yield _row(whose, (each.slice, each.level), each, float(expected[inside].mean()))
+            right = accuracy_with_ends(part.filter(pl.Series(inside)))
+            yield _row(whose, (each.slice, each.level), each, right, float(expected[inside].mean()))
 
 
-def _row(whose: tuple[str, str, str], where: tuple[str, str], found: Ladder | SliceRow, expected_error: float) -> Row:
+def accuracy_with_ends(matured: pl.DataFrame) -> Interval:
+    """Return the share of posts put on the right side of the middle of their kind, with its 95 % interval."""
+    right = (matured["score_prediction"] > MIDDLE) == (matured["score_truth"] > MIDDLE)
+    accounts = matured["account_id"].rank("dense").to_numpy().astype(np.int64)
+    share, error = share_with_error(accounts, right.cast(pl.Float64).to_numpy())
+    return Interval(share, max(share - 1.96 * error, 0.0), min(share + 1.96 * error, 1.0))
+
+
+def _row(
+    whose: tuple[str, str, str],
+    where: tuple[str, str],
+    found: Ladder | SliceRow,
+    accuracy: Interval,
+    expected_error: float,
+) -> Row:
     rungs = found.rungs
     return Row(
         *whose,
         *where,
         posts=found.posts,
         accounts=found.accounts,
-        metrics={name: rungs[MODEL][name] for name in METRICS},
+        metrics={"accuracy": accuracy, **{name: rungs[MODEL][name] for name in METRICS}},
         gain=found.gain,
         anchor_error=rungs[ANCHOR]["mae_log"].value,
         expected_error=expected_error,

@@ -108,6 +108,7 @@ matured = sa.Table(
     sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("published_s", sa.BigInteger, nullable=False),
     sa.Column("known_s", sa.BigInteger, nullable=False),
+    sa.Column("seen_s", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("truth", sa.Double, nullable=False),
     sa.Column("prediction", sa.Double, nullable=False),
     sa.Column("lower", sa.Double, nullable=False),
@@ -120,7 +121,8 @@ matured = sa.Table(
     sa.Column("slices", sa.Text, nullable=False),
     sa.Index("matured_of_time", "model", "known_s"),
 )
-"""Predictions whose outcome has come: `truth`, `prediction`, its ends and `anchor` are log1p of the primary count."""
+"""Predictions whose outcome has come, a row for each time that it was seen anew: `truth`, `prediction`, its ends and
+`anchor` are log1p of the primary count."""
 
 alerts = sa.Table(
     "alerts",
@@ -316,7 +318,7 @@ def last_answering(uri: str, model: str, until: datetime) -> Answering | None:
 
 
 def accounts_of_split(uri: str, model: str, until: datetime) -> tuple[int, int] | None:
-    """Count the accounts that champion and challenger answered since the newest challenger's first answer.
+    """Count the accounts that champion and challenger answered between the newest challenger's first and last answer.
 
     None where no challenger has answered anybody by then; posts without an account are nobody's.
 
@@ -332,13 +334,12 @@ def accounts_of_split(uri: str, model: str, until: datetime) -> tuple[int, int] 
         version = connection.scalar(newest)
         if version is None:
             return None
-        began = connection.scalar(
-            sa.select(sa.func.min(predictions.c.at)).where(challenged, predictions.c.version == version)
+        ends = sa.select(sa.func.min(predictions.c.at), sa.func.max(predictions.c.at))
+        began, ended = connection.execute(ends.where(challenged, predictions.c.version == version)).one()
+        between = sa.select(predictions.c.role, sa.func.count(sa.distinct(predictions.c.account_id))).where(
+            here, predictions.c.at.between(began, ended), predictions.c.role != str(Role.SHADOW)
         )
-        since = sa.select(predictions.c.role, sa.func.count(sa.distinct(predictions.c.account_id))).where(
-            here, predictions.c.at >= began, predictions.c.role != str(Role.SHADOW)
-        )
-        found = {str(role): int(count) for role, count in connection.execute(since.group_by(predictions.c.role))}
+        found = {str(role): int(count) for role, count in connection.execute(between.group_by(predictions.c.role))}
     return found.get(str(Role.CHAMPION), 0), found.get(str(Role.CHALLENGER), 0)
 
 

@@ -21,6 +21,7 @@ import polars as pl
 from features.columns import Floats
 from features.errors import SchemaError
 from monitoring.log import unpack
+from monitoring.predictions import FLOAT_BYTES
 from registry.loading import Loaded, posts_of_rows
 from training.answering import Answering, inputs_for, read_posts
 
@@ -29,7 +30,6 @@ EXAMPLES = 10
 LOGGED_WITHIN = timedelta(seconds=5)
 """Within this time all rows of a batch are answered and written."""
 
-_FLOAT_BYTES = 8
 Row: TypeAlias = dict[str, Any]
 
 
@@ -90,9 +90,9 @@ def find_skew(
     logged: list[Floats] = []
     built: list[Floats] = []
     for rows in _asked_at_once(units, model, left_out):
-        right = [len(row["features"]) == len(model.names) * _FLOAT_BYTES for row in rows]
+        right = [len(row["features"]) == len(model.names) * FLOAT_BYTES for row in rows]
         for row in (row for row, is_right in zip(rows, right, strict=True) if not is_right):
-            found = len(row["features"]) // _FLOAT_BYTES
+            found = len(row["features"]) // FLOAT_BYTES
             left_out[f"{found} logged features, and the version reads {len(model.names)}"] += 1
         kept = [row for row, is_right in zip(rows, right, strict=True) if is_right]
         if kept:

@@ -21,7 +21,7 @@ from monitoring.decay import Decay, find_bias, find_coverage, find_decay
 from monitoring.decision import Decision, should_retrain
 from monitoring.drift import Drift, find_drift
 from monitoring.expected_error import ExpectedError, expect_error
-from monitoring.matured import read_matured, settle_outcomes
+from monitoring.matured import count_matured, read_matured, settle_outcomes
 from monitoring.performance import Row, performance
 from monitoring.predictions import (
     FLOAT_BYTES,
@@ -36,7 +36,6 @@ from monitoring.skew import Skew, find_skew
 from monitoring.verdict import ALL
 from monitoring.versions import Versions
 from monitoring.words import drift_words, shift_words, skew_words
-from registry.semver import parse
 from training.baseline import Baseline
 from training.task import Model
 
@@ -86,7 +85,11 @@ class Look:
     at
         Only what was logged and known by then was looked at.
     matured
-        What came of its predictions.
+        What came of its predictions, of weeks with very many a sample.
+    measured
+        The kinds of findings that could be made; of the others nobody knows whether they still hold.
+    outcomes
+        How many predictions have matured in all.
     """
 
     model: str
@@ -103,6 +106,8 @@ class Look:
     drift: Drift | None
     skew: Skew | None
     decay: Decay
+    measured: tuple[Kind, ...]
+    outcomes: int
     comparison: Comparison | None
     accuracy: Accuracy | None
     seed: int
@@ -129,7 +134,7 @@ class Look:
         return (*found, *self.notes, self.expected.sentence)
 
     def metrics(self) -> dict[str, float]:
-        """Return what MLflow keeps of it, under `production_...`: how all that has matured turned out."""
+        """Return what MLflow keeps of it under `production_...`: how what the version itself answered turned out."""
         own = [row for row in self.rows if row.role == str(Role.CHAMPION) and row.week == ALL and row.slice == ALL]
         found = {f"production_{name}": each.value for row in own[:1] for name, each in row.metrics.items()}
         found |= {
@@ -155,7 +160,7 @@ class Look:
                 "condition": str(self.condition),
                 "sentences": list(self.sentences),
                 "asked": self.window.total,
-                "matured": self.matured.height,
+                "matured": self.outcomes,
                 "accuracy": None if self.accuracy is None else asdict(self.accuracy),
                 "performance": [row.flat() for row in self.rows],
                 "expected_error": asdict(self.expected),
@@ -185,14 +190,16 @@ def look_at(settings: Settings, model: str, platform: Platform, known: pl.DataFr
     if answering is None:
         return None
     versions = Versions(settings.bundles_dir)
-    settle_outcomes(uri, model, known, versions.reference, at)
+    horizon_days = settings.outcome.horizon_days
+    settle_outcomes(uri, model, known, versions.reference, at, horizon_days=horizon_days)
     matured = read_matured(uri, model, since=at - LOOK_BACK, until=at)
     subject = _Subject(settings, model, platform, at, answering, versions, matured)
     window = _window(subject)
     drift, skew = _drift(subject, window), _skew(subject, window)
     comparison, split = _compared(subject)
-    decay, outcomes = _of_outcomes(subject)
-    findings = (*_of_inputs(subject, window, drift, skew), *outcomes, *split)
+    turned_out = _of_outcomes(subject)
+    findings = (*_of_inputs(subject, window, drift, skew), *turned_out.findings, *split)
+    of_inputs = [(Kind.SKEW, skew is not None), (Kind.BROKEN, drift is not None), (Kind.DRIFT, drift is not None)]
     notes = _notes(subject, window)
     return Look(
         model=model,
@@ -208,7 +215,9 @@ def look_at(settings: Settings, model: str, platform: Platform, known: pl.DataFr
         decision=should_retrain({each.kind for each in findings}, str(platform)),
         drift=drift,
         skew=skew,
-        decay=decay,
+        decay=turned_out.decay,
+        measured=(*turned_out.measured, *(kind for kind, is_measured in of_inputs if is_measured), Kind.SPLIT),
+        outcomes=count_matured(uri, model, since=at - LOOK_BACK, until=at),
         comparison=comparison,
         accuracy=accuracy_of(matured, at),
         seed=settings.seed,
@@ -230,20 +239,20 @@ class _Subject:
 
     @property
     def tested(self) -> pl.DataFrame:
-        """What came of the champion since its recipe was chosen: a retraining starts a new line of versions."""
-        of_line = pl.col("semver").is_in(self.line(self.matured))
+        """What came of the champion's recipe: another one that a retraining promotes is judged anew."""
+        of_line = pl.col("sha256").is_in(self.line(self.matured))
         return self.matured.filter(of_line & (pl.col("role") == str(Role.CHAMPION)))
 
     def line(self, rows: pl.DataFrame) -> list[str]:
-        """The versions among some rows that differ from the one that answers in nothing but newer posts."""
-        wanted = parse(self.answering.semver)[:2]
-        return [each for each in rows["semver"].unique() if parse(each)[:2] == wanted]
+        """The versions among some rows, by hash, that follow the recipe of the one that answers."""
+        wanted = self.versions.recipe(self.answering.sha256)
+        return [each for each in rows["sha256"].unique() if wanted is not None and self.versions.recipe(each) == wanted]
 
     @property
     def holdouts(self) -> dict[str, pl.DataFrame]:
         """What each version was judged on, by its hash; versions that are gone or kept nothing are left out."""
-        found = {sha256: self.versions.baseline(sha256) for sha256 in self.tested["sha256"].unique()}
-        return {sha256: each.judged for sha256, each in found.items() if each is not None and each.judged.height}
+        found = {sha256: self.versions.judged(sha256) for sha256 in self.tested["sha256"].unique()}
+        return {sha256: each for sha256, each in found.items() if each is not None and each.height}
 
     def finding(self, kind: Kind, subject: str, sentence: str, evidence: Mapping[str, Any]) -> Finding:
         """Tell what was found wrong."""
@@ -264,7 +273,7 @@ def _window(subject: _Subject) -> Window:
     loaded = subject.versions.loaded(subject.answering.sha256)
     names = loaded.bundle.meta["features"] if loaded else []
     is_readable = pl.col("features").bin.size() == FLOAT_BYTES * len(names)
-    asked = asked.filter(pl.col("semver").is_in(subject.line(asked)) & is_readable)
+    asked = asked.filter(pl.col("sha256").is_in(subject.line(asked)) & is_readable)
     truths = subject.matured.filter(pl.col("role") == str(Role.CHAMPION)).select("post_id", "truth")
     count = f"$.{PRIMARY[subject.platform]}.value"
     posts = asked.select(
@@ -330,8 +339,16 @@ def _shifted(subject: _Subject, window: Window, drift: Drift) -> list[Finding]:
     return found
 
 
-def _of_outcomes(subject: _Subject) -> tuple[Decay, list[Finding]]:
-    """How the error did, and what is wrong with how the forecasts turned out."""
+@dataclass(frozen=True)
+class _TurnedOut:
+    """How the forecasts turned out: the error, what is wrong, and which kinds could be measured."""
+
+    decay: Decay
+    findings: list[Finding]
+    measured: tuple[Kind, ...]
+
+
+def _of_outcomes(subject: _Subject) -> _TurnedOut:
     own = subject.settings.monitoring
     asked: dict[str, Any] = {
         "at_s": int(subject.at.timestamp()),
@@ -344,16 +361,17 @@ def _of_outcomes(subject: _Subject) -> tuple[Decay, list[Finding]]:
     decay = find_decay(tested, holdouts, **asked)
     bias = find_bias(tested, holdouts, **asked)
     coverage = find_coverage(tested, holdouts, **asked)
+    one_side = Kind.REDEFINED if bias.redefined else Kind.BIAS
+    tests = (
+        ((Kind.DECAY,), Kind.DECAY, "error", decay, decay.decayed),
+        ((Kind.BIAS, Kind.REDEFINED), one_side, "outcomes", bias, bias.moved),
+        ((Kind.COVERAGE,), Kind.COVERAGE, "intervals", coverage, coverage.fallen),
+    )
     findings = [
-        subject.finding(kind, name, each.sentence, asdict(each))
-        for kind, name, each, is_wrong in (
-            (Kind.DECAY, "error", decay, decay.decayed),
-            (Kind.BIAS, "outcomes", bias, bias.moved),
-            (Kind.COVERAGE, "intervals", coverage, coverage.fallen),
-        )
-        if is_wrong
+        subject.finding(kind, name, each.sentence, asdict(each)) for _, kind, name, each, is_wrong in tests if is_wrong
     ]
-    return decay, findings
+    measured = [kind for kinds, _, _, each, _ in tests if each.measured for kind in kinds]
+    return _TurnedOut(decay, findings, tuple(measured))
 
 
 def _compared(subject: _Subject) -> tuple[Comparison | None, list[Finding]]:

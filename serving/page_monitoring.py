@@ -84,10 +84,6 @@ class _Decision(BaseModel):
     next_step: str
 
 
-class _Comparison(BaseModel):
-    sentence: str
-
-
 class _Verdict(BaseModel):
     """As much of a verdict as the page shows."""
 
@@ -101,7 +97,6 @@ class _Verdict(BaseModel):
     performance: list[_Row]
     decision: _Decision
     drift: _Drift | None
-    comparison: _Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -273,7 +268,6 @@ def verdict_view(
 ) -> VerdictView:
     """Put a verdict on a model into words and charts; `champion` is its version in production."""
     word, mark = CONDITIONS.get(verdict.condition, (verdict.condition, "early"))
-    beside = [] if verdict.comparison is None else [verdict.comparison.sentence]
     told = {alert.sentence for alert in alerts}
     age = now - verdict.at
     return VerdictView(
@@ -287,7 +281,7 @@ def verdict_view(
         asked=f"{verdict.asked:,}",
         matured=f"{verdict.matured:,}",
         alerts=alerts,
-        sentences=[each for each in map(without_paths, [*verdict.sentences, *beside]) if each not in told],
+        sentences=[each for each in map(without_paths, verdict.sentences) if each not in told],
         reason=without_paths(verdict.decision.reason),
         next_step=without_paths(verdict.decision.next_step),
         weeks=_weeks(verdict.performance, champion.loaded.bundle.meta["recipe"]["coverage"] if champion else None),

@@ -71,6 +71,7 @@ def mature(world: Watched, role: Role, version: int, off: float, posts: int = 60
             "account_id": f"a{number % 60}",
             "published_s": int((END - timedelta(days=20)).timestamp()),
             "known_s": int((END - timedelta(days=12)).timestamp()) + 60 * number,
+            "seen_s": int((END - timedelta(days=12)).timestamp()) + 60 * number,
             "truth": 7.0,
             "prediction": 7.0 + off * error,
             "lower": 5.0,

@@ -35,7 +35,7 @@ def open_alert(settings: Settings) -> int:
     return alert.id
 
 
-def test_a_retraining_that_was_killed_is_asked_for_again_and_one_that_ended_is_not(
+def test_a_retraining_that_was_killed_or_failed_is_started_again_and_one_that_ended_is_not(
     decayed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[Any, ...]] = []
@@ -44,23 +44,29 @@ def test_a_retraining_that_was_killed_is_asked_for_again_and_one_that_ended_is_n
         asked.append(given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(orchestration, "weekly", killed)
+    monkeypatch.setattr(orchestration, "_side_by_side", killed)
     waiting = {"tiktok": [open_alert(decayed)]}
     with pytest.raises(KeyboardInterrupt):
         orchestration.retrain_decayed(waiting, "2026-06-28")
     [alert] = alerts_of(decayed.predictions_uri, MODEL)
     assert alert.retrain_at is None
 
+    failed = [{"platform": "tiktok", "verdict": "failed", "reason": "a full disk", "family": "performance"}]
+    monkeypatch.setattr(orchestration, "_side_by_side", lambda *given: (asked.append(given), failed)[1])
+    assert orchestration.retrain_decayed(waiting, "2026-06-28") == failed
+    [alert] = alerts_of(decayed.predictions_uri, MODEL)
+    assert alert.retrain_at is None
+
     ended = [{"platform": "tiktok", "verdict": "kept", "reason": "", "family": "performance"}]
-    monkeypatch.setattr(orchestration, "weekly", lambda *given: (asked.append(given), ended)[1])
+    monkeypatch.setattr(orchestration, "_side_by_side", lambda *given: (asked.append(given), ended)[1])
     assert orchestration.retrain_decayed(waiting, "2026-06-28") == ended
     [alert] = alerts_of(decayed.predictions_uri, MODEL)
     assert alert.retrain_at is not None
-    assert asked == [(["tiktok"], "2026-06-28")] * 2
+    assert asked == [("weekly", ["tiktok"], "2026-06-28")] * 3
 
 
 def test_nothing_decayed_starts_nothing(decayed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orchestration, "weekly", lambda *_: pytest.fail("nobody asked for it"))
+    monkeypatch.setattr(orchestration, "_side_by_side", lambda *_: pytest.fail("nobody asked for it"))
     assert orchestration.retrain_decayed({}, "2026-06-28") == []
     assert to_retrain(decayed, []) == {}
 

@@ -92,12 +92,12 @@ def test_an_alert_is_sent_once_with_what_it_says_since_when_and_what_to_do(each_
     assert (only(each_uri).delivered_at, only(each_uri).delivery_error) == (TUESDAY, None)
 
 
-def test_what_was_acknowledged_or_closed_before_is_not_sent(uri: str, web: Web) -> None:
-    opened(uri, 2)
+def test_what_was_acknowledged_before_is_not_sent_and_what_has_ended_is_told_as_such(uri: str, web: Web) -> None:
+    _, ended = opened(uri, 2)
     first, second = settle(uri, MODEL, [finding("version 0"), finding("version 2")], TUESDAY, 7)
     acknowledge(uri, first.id, "Ada")
-    assert deliver(uri, [web.address], TUESDAY).sent == (second.id,)
-    assert len(web.got) == 1
+    assert deliver(uri, [web.address], TUESDAY).sent == (ended.id, second.id)
+    assert ["ended by 2026-01-06" in each["message"] for each in web.got] == [True, False]
 
 
 def test_what_is_acknowledged_while_others_are_sent_is_not_sent(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

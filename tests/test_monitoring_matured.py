@@ -21,8 +21,10 @@ from tests.training_world import known_frame
 MODEL = "clipcast-tiktok-performance"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 KNOWN = known_frame("tiktok")
-LAST = mature(KNOWN).tail(12)
-AT = LAST["known_at"].max() + timedelta(days=1)  # type: ignore[operator]
+HORIZON = timedelta(days=7)
+WATCHED = mature(KNOWN).filter(~pl.col("assumed_known_at"))
+LAST = WATCHED.filter(pl.col("published_at") <= WATCHED["published_at"].max() - HORIZON).tail(12)
+AT = LAST["published_at"].max() + timedelta(days=21)  # type: ignore[operator]
 GONE = "0" * 64
 
 
@@ -96,12 +98,36 @@ def test_outcomes_that_come_late_or_twice_or_never_are_written_down_once(uri: st
 def test_an_outcome_seen_again_nearer_to_the_horizon_replaces_the_earlier_one(uri: str) -> None:
     [row] = LAST.tail(1).to_dicts()
     settled(uri, said(row))
-    later = KNOWN.with_columns(
-        pl.when(pl.col("post_id") == row["post_id"]).then(4321).otherwise("views").alias("views")
+    is_it = pl.col("post_id") == row["post_id"]
+    later, earlier = (
+        KNOWN.with_columns(
+            pl.when(is_it).then(views).otherwise("views").alias("views"),
+            pl.when(is_it).then(pl.col("age_days") + days).otherwise("age_days").alias("age_days"),
+        )
+        for views, days in ((4321, 1.0), (12, -0.5))
     )
-    assert settle_outcomes(uri, MODEL, later, reference, AT) == 1
-    found = read_matured(uri, MODEL, since=AT - timedelta(days=90), until=AT)
+    before = read_matured(uri, MODEL, since=AT - timedelta(days=90), until=AT)
+    in_two_days = AT + timedelta(days=2)
+    assert settle_outcomes(uri, MODEL, later, reference, in_two_days) == 1
+    found = read_matured(uri, MODEL, since=AT - timedelta(days=90), until=in_two_days)
     assert found["truth"].to_list() == pytest.approx([8.3715], abs=1e-4)
+    assert settle_outcomes(uri, MODEL, earlier, reference, AT) == 1
+    assert read_matured(uri, MODEL, since=AT - timedelta(days=90), until=in_two_days).equals(found)
+    seen_then = row["published_at"] + timedelta(days=row["age_days"])
+    assert before.equals(read_matured(uri, MODEL, since=AT - timedelta(days=90), until=seen_then))
+
+
+def test_a_post_that_is_watched_has_no_outcome_before_the_horizon_and_one_seen_once_late_has_at_maturity(
+    uri: str,
+) -> None:
+    rows = LAST.to_dicts()
+    soon = LAST["published_at"].max() + timedelta(days=6)  # type: ignore[operator]
+    due = LAST.filter(pl.col("published_at") <= soon - HORIZON).height
+    settled(uri, *map(said, rows), known=KNOWN.clear())
+    assert settle_outcomes(uri, MODEL, KNOWN, reference, soon) == due < 12
+    once = KNOWN.with_columns(pl.lit(True).alias("assumed_known_at"))
+    settle_outcomes(uri, MODEL, once, reference, soon)
+    assert read_matured(uri, MODEL, since=AT - timedelta(days=90), until=AT).height == 12
 
 
 def test_answers_of_versions_that_are_gone_unknown_or_no_performance_neither_fail_nor_pass_for_right(uri: str) -> None:
@@ -126,9 +152,11 @@ def test_the_posts_of_another_account_with_the_same_id_are_other_posts(uri: str)
 def test_nothing_of_the_future_is_known_to_a_look_at_the_past(uri: str) -> None:
     rows = LAST.to_dicts()
     settled(uri, *map(said, rows))
-    until = LAST["known_at"].sort()[5]
+    until = LAST["published_at"].sort()[8] + HORIZON
     found = read_matured(uri, MODEL, since=AT - timedelta(days=90), until=until)
-    assert found.height == LAST.filter(pl.col("known_at").dt.truncate("1s") <= until).height < 12
+    seen = pl.col("published_at") + pl.duration(seconds=(pl.col("age_days") * 86_400).cast(pl.Int64))
+    known = LAST.filter((pl.col("published_at") + HORIZON <= until) & (seen.dt.truncate("1s") <= until))
+    assert 0 < found.height == known.height < 12
 
 
 def test_of_a_busy_week_the_same_sample_is_read_each_time(uri: str) -> None:

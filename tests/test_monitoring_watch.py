@@ -212,7 +212,8 @@ def test_rows_of_an_unknown_version_and_of_other_features_hold_nothing_up(world:
 def test_outcomes_that_come_late_change_the_next_look_and_no_other(world: Watched) -> None:
     at = END - timedelta(days=10)
     full = world.known(at)
-    late = full.filter(pl.col("known_at").is_not_null())["post_id"].tail(50)
+    due = published(full, OPENS, at - timedelta(days=7)).filter(pl.col("known_at").is_not_null())
+    late = due["post_id"].tail(50)
     early = full.filter(~pl.col("post_id").is_in(late.implode()))
     first = look_at(world.settings, world.model, PLATFORM, early, at)
     second = look_at(world.settings, world.model, PLATFORM, full, at)

@@ -66,7 +66,6 @@ def verdict(**changes: Any) -> dict[str, Any]:
         ],
         "decision": {"reason": "decay: outcomes moved away", "next_step": "clipcast run weekly --platform tiktok"},
         "drift": drift(),
-        "comparison": None,
         **changes,
     }
 
@@ -291,11 +290,10 @@ def test_a_score_within_its_threshold_is_not_called_drift(tmp_path: Path) -> Non
 
 
 def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
-    few = verdict(drift=None, performance=[row("all", 0.7)], comparison={"sentence": "the challenger is no better"})
+    few = verdict(drift=None, performance=[row("all", 0.7)])
     found = shown(monitoring=seen(tmp_path, few))
     assert "No week has 30 outcomes yet" in section(found)
     assert "Drift was not measured" in section(found)
-    assert "the challenger is no better" in section(found)
     nothing = [row("2026-10-05", 0.7, **dict.fromkeys(("mae_log", "anchor_error", "expected_error", "coverage")))]
     assert found.named("polyline") == shown(monitoring=seen(tmp_path, verdict(performance=nothing))).named("polyline")
 
@@ -351,7 +349,7 @@ def _said_everywhere(text: str) -> tuple[dict[str, Any], list[Alert]]:
     """A verdict and alerts with a text wherever there may be one."""
     features = [{"name": text, "distance": 0.5, "importance": 0.1, "weight": 0.05, "broken": text}]
     decision = {"reason": text, "next_step": text}
-    said = {"sentences": [text, text], "decision": decision, "comparison": {"sentence": text}}
+    said = {"sentences": [text, text], "decision": decision}
     found = verdict(semver=text, condition=text, drift=drift(features=features), **said)
     return found, [alert(sentence=f"{text}!", acknowledged_by=text), alert(model=text, sentence=text)]
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from tests.training_world import built, known_frame, recipe
-from training.baseline import BASELINE_FILE, JUDGED, Baseline
+from training.baseline import BASELINE_FILE, Baseline
 from training.examples import Examples
 from training.performance import Performance
 from training.performance_model import PerformanceModel
@@ -71,13 +71,21 @@ def test_only_the_newest_posts_are_kept(world, monkeypatch: pytest.MonkeyPatch) 
     assert found.posts["post_id"].to_list() == [examples.posts.post_id[row] for row in range(len(examples))][-20:]
 
 
-def test_a_refresh_keeps_what_its_recipe_was_judged_on_and_what_is_judged_anew_counts(world) -> None:
-    found = baseline_of(world)
-    earlier = found.judged["post_id"].to_list()
-    anew = set(earlier[-5:])
-    is_anew = pl.col("post_id").is_in(anew)
-    said = [pl.when(is_anew).then(7.0 if name == "prediction" else name).alias(name) for name in JUDGED]
-    both = Baseline(found.posts.with_columns(said), found.features).with_earlier(found)
-    assert both.judged["post_id"].to_list() == earlier
-    assert both.judged.filter(is_anew)["prediction"].to_list() == [7.0] * 5
-    assert both.judged.filter(~is_anew).equals(found.judged.filter(~is_anew))
+def test_a_refit_is_held_against_what_its_recipe_was_judged_on_and_not_against_newer_posts(
+    world, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples, split, model = world
+    earlier = baseline_of(world)
+    monkeypatch.setattr("training.baseline.BASELINE_POSTS", 200)
+    report = report_on(TASK, model, examples, split, replicates=100, seed=7)
+    refit = TASK.baseline(model, model, examples, split.judge, report, earlier_with(earlier, prediction=7.0))
+    assert refit.judged["post_id"].to_list() == earlier.judged["post_id"].to_list()
+    assert refit.judged["prediction"].unique().to_list() == [7.0]
+    assert refit.features.height == refit.posts.height
+
+
+def earlier_with(baseline: Baseline, **changed: float) -> Baseline:
+    """The same with other numbers in what was judged."""
+    is_judged = pl.col("truth").is_not_null()
+    said = [pl.when(is_judged).then(value).otherwise(name).alias(name) for name, value in changed.items()]
+    return Baseline(baseline.posts.with_columns(said), baseline.features)

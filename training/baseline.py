@@ -5,7 +5,7 @@ Monitoring holds what comes later against it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from training.performance_model import Forecast, PerformanceModel
 BASELINE_FILE = "baseline.parquet"
 
 BASELINE_POSTS = 5_000
-"""The newest posts that are kept: older ones are less like what comes next."""
+"""The newest posts that are kept, and at most as many of those judged: older ones are less like what comes next."""
 
 JUDGED: Schema = dict.fromkeys(("truth", "prediction", "lower", "upper", "anchor", "expected_error"), NUMBER)
 """How a post was forecast by the fit that had not seen it, in log1p of the primary count; null where it was not."""
@@ -48,22 +48,17 @@ class Baseline:
 
     @classmethod
     def of(cls, served: PerformanceModel, examples: Examples, judged: pl.DataFrame) -> Baseline:
-        """Keep the newest of some examples, with what was `judged` of them (`judged_posts`)."""
+        """Keep the newest of some examples and those that were judged, with what was said of them (`judged_posts`)."""
         newest = np.arange(max(len(examples) - BASELINE_POSTS, 0), len(examples), dtype=np.int64)
-        matrix = inputs_of(examples, newest, served.fitted, names=served.names).matrix
+        rows = np.union1d(newest, _rows_of(examples, judged))
+        matrix = inputs_of(examples, rows, served.fitted, names=served.names).matrix
         features = pl.DataFrame(matrix, dict.fromkeys(served.names, NUMBER), orient="row")
-        return cls(_with_judged(_posts_of(examples, newest), judged), features)
+        return cls(_with_judged(_posts_of(examples, rows), judged), features)
 
     @property
     def judged(self) -> pl.DataFrame:
         """The posts that were judged, with what was said of them and came true."""
-        return self.posts.filter(pl.col("truth").is_not_null())
-
-    def with_earlier(self, earlier: Baseline) -> Baseline:
-        """Add what a fit of the same recipe was judged on before, of posts that were not judged anew."""
-        before = earlier.judged.join(self.judged, on=_KEY, how="anti", maintain_order="left")
-        judged = pl.concat([before, self.judged]).select(*_KEY, *JUDGED)
-        return replace(self, posts=_with_judged(self.posts.drop(*JUDGED), judged))
+        return _judged(self.posts)
 
     def save(self, folder: Path) -> None:
         """Write it into the folder of a bundle."""
@@ -81,6 +76,12 @@ class Baseline:
         return cls(both.select(list(POSTS)), features.rename(lambda name: name.removeprefix(_FEATURE)))
 
 
+def judged_in(folder: Path) -> pl.DataFrame | None:
+    """Read the judged posts of a bundle and nothing else; None of a version made before versions kept a baseline."""
+    file = folder / BASELINE_FILE
+    return _judged(pl.read_parquet(file, columns=list(POSTS))) if file.exists() else None
+
+
 def judged_posts(forecast: Forecast, scored: Scored, examples: Examples, rows: Ints) -> pl.DataFrame:
     """Put the forecasts of rows that a fit had not seen beside what came true of them."""
     columns = {
@@ -94,8 +95,20 @@ def judged_posts(forecast: Forecast, scored: Scored, examples: Examples, rows: I
     return _posts_of(examples, rows).select(_KEY).with_columns(pl.Series(*column) for column in columns.items())
 
 
+def _judged(posts: pl.DataFrame) -> pl.DataFrame:
+    return posts.filter(pl.col("truth").is_not_null())
+
+
+def _rows_of(examples: Examples, posts: pl.DataFrame) -> Ints:
+    """Where some posts stand among the examples, the newest of them if they are very many."""
+    every = _posts_of(examples, np.arange(len(examples), dtype=np.int64)).with_row_index("row")
+    found = every.join(posts.select(_KEY), on=_KEY, how="semi", maintain_order="left")["row"].tail(BASELINE_POSTS)
+    return found.cast(pl.Int64).to_numpy()
+
+
 def _with_judged(posts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
-    return posts.join(judged, on=_KEY, how="left", maintain_order="left").select(list(POSTS))
+    known = judged.select(*_KEY, *JUDGED)
+    return posts.join(known, on=_KEY, how="left", maintain_order="left").select(list(POSTS))
 
 
 def _posts_of(examples: Examples, rows: Ints) -> pl.DataFrame:

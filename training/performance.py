@@ -132,10 +132,23 @@ class Performance:
         )
 
     def baseline(
-        self, served: PerformanceModel, evaluated: PerformanceModel, examples: Examples, rows: Ints, report: Report
+        self,
+        served: PerformanceModel,
+        evaluated: PerformanceModel,
+        examples: Examples,
+        rows: Ints,
+        report: Report,
+        earlier: Baseline | None = None,
     ) -> Baseline:
-        """Keep what the version that serves reads of its newest posts, and how the evaluated fit was judged on rows."""
-        judged = judged_posts(self.forecast(evaluated, examples, rows), report.model, examples, rows)
+        """Keep what the version that serves reads of its newest posts, and how its recipe was judged on some rows.
+
+        A refit keeps what its recipe was judged on `earlier`: newer posts may have decayed already.
+        """
+        judged = (
+            earlier.judged
+            if earlier
+            else judged_posts(self.forecast(evaluated, examples, rows), report.model, examples, rows)
+        )
         return Baseline.of(served, examples, judged)
 
     def load(self, folder: Path, meta: Mapping[str, Any]) -> PerformanceModel:

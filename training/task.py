@@ -94,9 +94,18 @@ class Task(Protocol[FittedModel]):
         """Forecast the later rows of a split by a model that was fitted to the earlier ones, as in one more fold."""
 
     def baseline(
-        self, served: FittedModel, evaluated: FittedModel, examples: Examples, rows: Ints, report: Any
+        self,
+        served: FittedModel,
+        evaluated: FittedModel,
+        examples: Examples,
+        rows: Ints,
+        report: Any,
+        earlier: Baseline | None = None,
     ) -> Baseline | None:
-        """Keep what monitoring holds later posts against, where the family is monitored."""
+        """Keep what monitoring holds later posts against, where the family is monitored.
+
+        `earlier` is that of the version of which this is a refit.
+        """
 
     def load(self, folder: Path, meta: Mapping[str, Any]) -> FittedModel:
         """Open the model in a folder that `meta` describes."""

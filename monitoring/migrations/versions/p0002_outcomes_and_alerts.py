@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Text, nullable=False),
         sa.Column("published_s", sa.BigInteger, nullable=False),
         sa.Column("known_s", sa.BigInteger, nullable=False),
+        sa.Column("seen_s", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("truth", sa.Double, nullable=False),
         sa.Column("prediction", sa.Double, nullable=False),
         sa.Column("lower", sa.Double, nullable=False),
