@@ -278,7 +278,7 @@ def readme(
 def demo(
     folder: Annotated[Path, typer.Option(help="A folder of its own for the demonstration.")] = Path(".clipcast-demo"),
 ) -> None:
-    """Replay two simulated weeks: import, train, gate, promote, challenge."""
+    """Replay two simulated weeks: import, train, gate, promote, answer, challenge, monitor."""
     from flows.demo import run_demo
 
     run_demo(folder, console)

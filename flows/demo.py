@@ -1,4 +1,4 @@
-"""The demonstration: two simulated weeks replayed from import to a decided challenge, in a folder of its own."""
+"""The demonstration: two simulated weeks replayed, from import to a verdict, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SMALL = {
 
 WORLD = World(accounts=90, weeks=20)
 LAST_DAY = WORLD.end.date() - timedelta(days=1)
-WEEKS = (LAST_DAY - timedelta(days=7), LAST_DAY)
+WEEKS = (LAST_DAY - timedelta(days=14), LAST_DAY)
 
 
 def run_demo(folder: Path, console: Console) -> None:
-    """Simulate posts, retrain on two dates a week apart, and show what came of it and what to type next.
+    """Simulate posts, retrain on two dates two weeks apart, and show what came of it and what to type next.
 
-    Between the two, the posts of that week are asked about as they are published, and at the end monitoring holds the
-    answers against what happened.
+    Between the two, posts are asked about as they are published, and at the end monitoring holds the answers against
+    what happened.
     """
     from flows.importing import import_sample
     from flows.job import end_of, name_of
