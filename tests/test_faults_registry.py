@@ -190,7 +190,7 @@ def server(tracking: Tracking, tmp_path: Path) -> Iterator[str]:
         process.wait(30)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_same_through_mlflows_server_which_wants_to_know_whose_files_they_are(server: str, tmp_path: Path) -> None:
     world = World(tmp_path, Tracking(server, (tmp_path / "artifacts").as_uri(), tmp_path / "locks"))
     world.promote(2.0)

@@ -125,6 +125,7 @@ def test_a_week_leaves_its_artifacts_in_the_bucket_and_none_in_the_workspace(
     assert not (engines.first.folder / "home" / "artifacts").exists()
 
 
+@pytest.mark.soak
 def test_an_empty_workspace_on_another_machine_serves_the_champion_by_its_hash(
     engines: Engines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -180,6 +180,7 @@ def test_one_platform_that_fails_leaves_the_others_standing(workspace):
     assert "clipcast-youtube-performance" in {row["model"] for row in rows if row["logical_date"] == SECOND}
 
 
+@pytest.mark.soak
 def test_a_champion_of_which_nothing_is_left_does_not_stop_the_run_that_replaces_it(workspace):
     from mlflow.tracking import MlflowClient
 

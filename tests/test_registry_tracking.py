@@ -383,7 +383,7 @@ def first_contact(home: Path) -> None:
     open_tracking(home).ping()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_processes_that_meet_a_new_store_at_once_make_its_tables_once(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     children = [spawn.Process(target=first_contact, args=(tmp_path,)) for _ in range(3)]

@@ -222,6 +222,7 @@ def test_only_the_models_asked_for_are_served_and_one_that_is_missing_is_named(p
     assert "nothing is in production" in deployed.problems["clipcast-tiktok-performance"]
 
 
+@pytest.mark.soak
 def test_who_reads_while_versions_change_sees_one_or_the_other_whole(place: Place) -> None:
     versions, shas = place.versions(), [place.publish(2.0), place.publish(3.0)]
     place.promote(shas[0])
