@@ -82,7 +82,7 @@ MEANT: dict[str, set[Kind]] = {
     "input drift": {Kind.DRIFT},
     "decay": {Kind.DECAY},
     "broken feature": {Kind.BROKEN},
-    "redefined metric": {Kind.BIAS},
+    "redefined metric": {Kind.BIAS, Kind.REDEFINED},
     "skew": {Kind.SKEW},
 }
 """The kind of alert that is to find each event."""

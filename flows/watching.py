@@ -51,7 +51,7 @@ def monitor(platforms: Sequence[str], day: date | None, console: Console, *, qui
     Raises
     ------
     ClipcastError
-        A model could not be looked at; the others were, and are printed.
+        A model could not be looked at, or nobody told of alerts; the others were looked at, and are printed.
     """
     settings = Settings.load()
     watched = watch(settings, platforms, end_of(logical_date(day)))
@@ -62,9 +62,7 @@ def monitor(platforms: Sequence[str], day: date | None, console: Console, *, qui
             console.print("nobody has asked for forecasts yet, so there is nothing to hold against what happened")
             console.print("start the service: clipcast serve")
     if watched.failed:
-        raise ClipcastError(
-            "\n".join(f"{model} could not be looked at: {why}" for model, why in watched.failed.items())
-        )
+        raise ClipcastError("\n".join(f"monitoring {what} failed: {why}" for what, why in watched.failed.items()))
     return watched.looks
 
 

@@ -135,17 +135,15 @@ class Look:
 
     def metrics(self) -> dict[str, float]:
         """Return what MLflow keeps of it under `production_...`: how what the version itself answered turned out."""
-        own = [row for row in self.rows if row.role == str(Role.CHAMPION) and row.week == ALL and row.slice == ALL]
-        found = {f"production_{name}": each.value for row in own[:1] for name, each in row.metrics.items()}
-        found |= {
-            f"production_{name}": each
-            for row in own[:1]
-            for name, each in (("gain", row.gain.value), ("posts", row.posts))
-        }
+        found: dict[str, float] = {"alerts": len(self.findings)}
+        whose = (str(Role.CHAMPION), ALL, self.answering.semver, ALL)
+        for row in self.rows:
+            if (row.role, row.week, row.version, row.slice) == whose:
+                found |= {name: each.value for name, each in row.metrics.items()}
+                found |= {"gain": row.gain.value, "posts": row.posts}
         if self.drift is not None:
-            found |= {"production_drift_score": self.drift.score, "production_drift_threshold": self.drift.threshold}
-        found["production_alerts"] = len(self.findings)
-        return {name: float(each) for name, each in found.items() if math.isfinite(each)}
+            found |= {"drift_score": self.drift.score, "drift_threshold": self.drift.threshold}
+        return {f"production_{name}": float(each) for name, each in found.items() if math.isfinite(each)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the frames, as JSON can hold it."""
@@ -281,7 +279,7 @@ def _window(subject: _Subject) -> Window:
         "account_id",
         "published_at",
         pl.col("answer").cast(pl.String).str.json_path_match(count).cast(pl.Float64).log1p().alias("prediction"),
-    ).join(truths.unique("post_id"), on="post_id", how="left", maintain_order="left")
+    ).join(truths.unique("post_id", keep="last", maintain_order=True), on="post_id", how="left", maintain_order="left")
     return Window(asked, total, posts, unpack(asked, names))
 
 
@@ -386,9 +384,10 @@ def _compared(subject: _Subject) -> tuple[Comparison | None, list[Finding]]:
     both = (compare_shadow(subject.matured, **asked), compare_split(subject.matured, **asked))
     compared = [each for each in both if each is not None]
     found = max(compared, key=lambda each: each.challenger_version, default=None)  # of equals the first
-    accounts = accounts_of_split(settings.predictions_uri, subject.model, subject.at)
     share = settings.service.challenger_share
-    if accounts is not None and 0 < share < 1:
+    is_split = 0 < share < 1
+    accounts = accounts_of_split(settings.predictions_uri, subject.model, subject.at) if is_split else None
+    if accounts is not None:
         split = find_split_mismatch(*accounts, share, own.false_alarm_rate)
         if split.mismatch:
             return found, [subject.finding(Kind.SPLIT, "traffic", split.sentence, asdict(split))]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ def test_a_look_says_how_predictions_turned_out_and_what_to_do(world: Watched) -
     assert found.expected.told == pytest.approx(np.mean(told))
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
     assert found.metrics()["production_mae_log"] == whole.metrics["mae_log"].value
+    of_another = replace(found, answering=replace(found.answering, semver="9.9.9"))
+    assert "production_mae_log" not in of_another.metrics(), "what others answered is not a version's own"
 
 
 def test_nobody_asked_and_few_asked_are_no_verdict(world: Watched) -> None:
