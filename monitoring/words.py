@@ -16,11 +16,17 @@ NAMED = 3
 
 def drift_words(drift: Drift, platform: str) -> str:
     """Say which features moved most, and that moving does no harm by itself."""
-    moved = [each.name.replace("_", " ") for each in drift.features if each.weight > 0][:NAMED]
+    asked = f"the {drift.posts:,} posts of {drift.accounts} accounts asked about differ from those learned from"
+    outcomes_tell = f"whether forecasts suffer, outcomes tell: clipcast backtest --platform {platform}"
+    if drift.score > drift.threshold:
+        moved = [_spaced(each.name) for each in drift.features if each.weight > 0][:NAMED]
+        return (
+            f"{asked} by more than chance and usual weeks explain (score {drift.score:.3f}, threshold "
+            f"{drift.threshold:.3f}), most in {_listed(moved)}; {outcomes_tell}"
+        )
     return (
-        f"the {drift.posts:,} posts of {drift.accounts} accounts asked about differ from those learned from by more "
-        f"than chance and usual weeks explain (score {drift.score:.3f}, threshold {drift.threshold:.3f}), most in "
-        f"{_listed(moved)}; whether forecasts suffer, outcomes tell: clipcast backtest --platform {platform}"
+        f"{asked} in {_spaced(str(drift.farthest))}, whose distance is {drift.excess:.2f} beyond what is usual of it "
+        f"(threshold {drift.excess_threshold:.2f}); {outcomes_tell}"
     )
 
 
@@ -35,7 +41,7 @@ def shift_words(what: str, distance: float, threshold: float, baseline: pl.Serie
 
 def skew_words(skew: Skew) -> str:
     """Say how many answers rest on other features than the batch path builds, and on which."""
-    worst = [name.replace("_", " ") for name in skew.features][:NAMED]
+    worst = [_spaced(name) for name in skew.features][:NAMED]
     first = skew.examples[0]
     return (
         f"{skew.different:,} of {skew.checked:,} answers rest on features that the batch path builds differently, "
@@ -47,3 +53,7 @@ def skew_words(skew: Skew) -> str:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names) if names else "nothing that matters"
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")

@@ -12,7 +12,8 @@ import pytest
 
 from features.build import NAMES
 from features.errors import NotEnoughDataError, SchemaError
-from monitoring.drift import OF_TIME, Drift, find_drift
+from monitoring.drift import LEAST_DISTANCE, OF_TIME, Drift, find_drift
+from monitoring.words import drift_words
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FEATURES = ("anchor", "log_followers", "caption_length", "hour", "capital_share", "log_duration")
@@ -92,6 +93,42 @@ def test_an_important_feature_shifted_by_half_a_standard_deviation_is_found() ->
         found.append(drift(baseline, current.having(anchor=current.features["anchor"] + 0.5), replicates=40))
     assert sum(each.drifted for each in found) >= 5
     assert all(each.features[0].name == "anchor" for each in found)
+
+
+def test_a_feature_that_moved_far_is_found_though_the_mean_of_all_drowns_it() -> None:
+    baseline, current = baseline_and_current(0)
+    longer = current.having(log_duration=current.features["log_duration"] + 1)
+    found = drift(baseline, longer, false_alarm_rate=0.01)
+    assert found.score < found.threshold
+    assert (found.farthest, found.drifted) == ("log_duration", True)
+    assert found.excess is not None
+    assert found.excess > found.excess_threshold >= LEAST_DISTANCE
+    assert "in log duration, whose distance is " in drift_words(found, "tiktok")
+    assert not drift(baseline, longer, false_alarm_rate=0.01, importance={**IMPORTANCE, "log_duration": 0.009}).drifted
+
+
+def test_a_model_that_weighs_nothing_has_no_feature_that_drifts() -> None:
+    baseline, current = baseline_and_current(0)
+    found = drift(baseline, current.having(log_duration=9.0), importance={})
+    assert (found.score, found.farthest, found.excess, found.drifted) == (0, None, None, False)
+
+
+def test_a_feature_that_swings_from_week_to_week_has_to_move_farther() -> None:
+    """Every fourth week posts are longer: to see such a week again is no drift, to see longer ones still is."""
+    world = World(5)
+    weeks = [
+        each.having(log_duration=each.features["log_duration"] + (1.2 if number % 4 == 3 else 0.0))
+        for number in range(12)
+        for each in [world.sample(150, day=7 * number)]
+    ]
+    other = world.sample(150, day=105)
+
+    def longer(by: float) -> Drift:
+        return drift(_joined(weeks), other.having(log_duration=other.features["log_duration"] + by))
+
+    assert not longer(1.2).drifted
+    assert longer(4.0).farthest == "log_duration"
+    assert longer(4.0).drifted
 
 
 def _more(distance: float | None, threshold: float | None) -> bool:
