@@ -76,7 +76,9 @@ class _Drift(BaseModel):
     features: list[_Feature]
     score: _Number
     threshold: _Number
-    drifted: bool
+    farthest: str | None = None  # which verdicts of before did not tell
+    excess: _Number | None = None
+    excess_threshold: _Number | None = None
 
 
 class _Decision(BaseModel):
@@ -152,10 +154,16 @@ class Ranked:
 
 @dataclass(frozen=True)
 class DriftView:
-    """Which features moved most; `at` and `limit` are the score and its threshold on one scale, in per cent."""
+    """Which features moved most; `at` and `limit` are the score and its threshold on one scale, in per cent.
+
+    `over` is whether the score is above its threshold, `farthest` the feature that moved too far by itself.
+    """
 
     features: list[Ranked]
-    drifted: bool
+    over: bool
+    farthest: str | None
+    excess: str
+    excess_threshold: str
     score: str
     threshold: str
     at: float
@@ -344,12 +352,22 @@ def _drift_view(drift: _Drift) -> DriftView:
             )
             for each in ranked
         ],
-        drifted=drift.drifted,
+        over=drift.score > drift.threshold,
+        farthest=drift.farthest.replace("_", " ") if drift.farthest and _is_alone(drift) else None,
+        excess=words.decimal(drift.excess),
+        excess_threshold=words.decimal(drift.excess_threshold),
         score=words.decimal(drift.score, 3),
         threshold=words.decimal(drift.threshold, 3),
         at=round(100 * drift.score / whole, 2),
         limit=round(100 * drift.threshold / whole, 2),
     )
+
+
+def _is_alone(drift: _Drift) -> bool:
+    """Whether a feature by itself moved too far."""
+    if drift.excess is None or drift.excess_threshold is None:
+        return False
+    return drift.excess > drift.excess_threshold
 
 
 def _both(low: float | None, high: float | None) -> Ends | None:

@@ -284,9 +284,20 @@ def test_the_features_that_weigh_most_are_ranked_eight_of_them(tmp_path: Path) -
 
 
 def test_a_score_within_its_threshold_is_not_called_drift(tmp_path: Path) -> None:
-    calm = drift(score=0.1, drifted=False)
-    text = section(shown(monitoring=seen(tmp_path, verdict(drift=calm))))
-    assert "within its threshold of 0.150 : no more than chance" in text
+    for calm in (drift(score=0.1, drifted=False), drift(score=0.1, farthest="a_b", excess=0.1, excess_threshold=0.2)):
+        text = section(shown(monitoring=seen(tmp_path, verdict(drift=calm))))
+        assert "within its threshold of 0.150 : no more than chance" in text
+        assert "By itself" not in text
+
+
+def test_a_feature_that_moved_by_itself_is_named_beside_a_calm_score(tmp_path: Path) -> None:
+    moved = drift(score=0.1, farthest="log_duration", excess=0.31, excess_threshold=0.2)
+    found = shown(monitoring=seen(tmp_path, verdict(drift=moved)))
+    assert "within its threshold of 0.150" in section(found)
+    assert (
+        "By itself log duration has moved: its distance is 0.31 beyond what is usual of it, where 0.20 is the threshold"
+    ) in section(found)
+    assert not [each for each in found.named("rect") if each["class"] == "fill-over"]
 
 
 def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
