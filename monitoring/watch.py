@@ -247,6 +247,17 @@ class _Subject:
         return [each for each in rows["sha256"].unique() if wanted is not None and self.versions.recipe(each) == wanted]
 
     @property
+    def under_one_number(self) -> pl.DataFrame:
+        """What has matured, the champion's recipe under the number of the version that answers, whichever refit it was.
+
+        A challenger is compared with the recipe: with daily refits no version lives long enough.
+        """
+        of_line = pl.col("sha256").is_in(self.line(self.matured)) & (pl.col("role") == str(Role.CHAMPION))
+        return self.matured.with_columns(
+            pl.when(of_line).then(self.answering.version).otherwise("version").alias("version")
+        )
+
+    @property
     def holdouts(self) -> dict[str, pl.DataFrame]:
         """What each version was judged on, by its hash; versions that are gone or kept nothing are left out."""
         found = {sha256: self.versions.judged(sha256) for sha256 in self.tested["sha256"].unique()}
@@ -381,7 +392,8 @@ def _compared(subject: _Subject) -> tuple[Comparison | None, list[Finding]]:
         "min_posts": own.min_posts,
         "min_accounts": own.min_accounts,
     }
-    both = (compare_shadow(subject.matured, **asked), compare_split(subject.matured, **asked))
+    matured = subject.under_one_number
+    both = (compare_shadow(matured, **asked), compare_split(matured, **asked))
     compared = [each for each in both if each is not None]
     found = max(compared, key=lambda each: each.challenger_version, default=None)  # of equals the first
     share = settings.service.challenger_share

@@ -23,6 +23,7 @@ from registry import database as db
 from registry import semver
 from registry.bundle import canonical_json
 from registry.database import Database
+from registry.gate import Comparison
 
 
 class Kind(StrEnum):
@@ -82,6 +83,12 @@ class Row(Entry):
     to_version: int | None
     evidence_sha256: str
 
+    @property
+    def is_refresh(self) -> bool:
+        """Whether this was decided about the champion's own recipe, fitted to newer rows."""
+        decided_on = self.evidence.get("evidence") or {}
+        return bool(decided_on.get("comparison") == Comparison.REFRESH)
+
     def to_dict(self) -> dict[str, Any]:
         """The row as plain JSON values."""
         values = dict(vars(self))
@@ -112,12 +119,21 @@ class Book:
         return self._last(db.ledger.c.model == model, db.ledger.c.kind.in_(MOVES))
 
     def challenger(self, model: str) -> Row | None:
-        """The newest candidate since the last move that passed every check but the gain."""
-        champion = self.champion(model)
-        if champion is None:
-            return None
+        """The newest candidate since the champion's recipe came that passed every check but the gain.
+
+        A refresh of the champion keeps its challenger, which is another recipe still; one that was itself a refresh has
+        had its day with the next move.
+        """
         table = db.ledger.c
-        return self._last(table.model == model, table.challenger, table.id > champion.id)
+        moves = list[Row]()
+        for move in self._newest_first(table.model == model, table.kind.in_(MOVES)):
+            moves.append(move)
+            if not move.is_refresh:
+                break
+        if not moves:
+            return None
+        passed = self._newest_first(table.model == model, table.challenger, table.id > moves[-1].id)
+        return next((row for row in passed if row.id > moves[0].id or not row.is_refresh), None)
 
     def models(self) -> tuple[str, ...]:
         """Every model that has ever been in production, in order of name."""
@@ -224,6 +240,10 @@ class Book:
     def _last(self, *where: sa.ColumnElement[bool]) -> Row | None:
         rows = self._rows(sa.select(db.ledger).where(*where).order_by(db.ledger.c.id.desc()).limit(1))
         return rows[0] if rows else None
+
+    def _newest_first(self, *where: sa.ColumnElement[bool]) -> Iterator[Row]:
+        query = sa.select(db.ledger).where(*where).order_by(db.ledger.c.id.desc())
+        return (_row(found) for found in self._connection.execute(query).mappings())
 
     def _rows(self, query: sa.Select[Any]) -> tuple[Row, ...]:
         return tuple(_row(found) for found in self._connection.execute(query).mappings())

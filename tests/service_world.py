@@ -25,7 +25,7 @@ from registry.candidate import pack
 from registry.database import Database
 from registry.decision import decide
 from registry.description import LADDER
-from registry.gate import GateRules
+from registry.gate import Comparison, GateRules
 from registry.ledger import Ledger, Row
 from registry.places import Registry
 from registry.promotion import Candidate, settle
@@ -70,7 +70,14 @@ class Workspace:
         asked = {"platform": self.platform, "account_id": account, "published_at": "2026-12-01T17:00:00Z"}
         return {**asked, "caption": "Building a boat #diy", "duration_s": 21.5, "followers": 1200, **changes}
 
-    def promote(self, *, rounds: int = 5, won: bool = True, known: pl.DataFrame | None = None) -> Row:
+    def promote(
+        self,
+        *,
+        rounds: int = 5,
+        won: bool = True,
+        known: pl.DataFrame | None = None,
+        comparison: Comparison = Comparison.REPLACE,
+    ) -> Row:
         """Fit a small model and settle it: promoted, or else kept out as the challenger that lost.
 
         Other rounds of boosting make another bundle, whose answers differ. It takes about two seconds.
@@ -96,7 +103,7 @@ class Workspace:
         return settle(
             self.registry,
             Candidate(self.model, semver, folder, f"{len(rows)} simulated posts", registered, report.metrics()),
-            decide(good_evidence(gain=gain), GateRules()),
+            decide(good_evidence(gain=gain, comparison=comparison), GateRules()),
             expected_head=self.registry.ledger.head(self.model),
             who="tester",
         )

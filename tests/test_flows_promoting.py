@@ -18,7 +18,7 @@ from flows.watching import look_as_of
 from monitoring.predictions import TABLES, Role, matured, predictions
 from registry import checks
 from registry.database import Database
-from registry.gate import GateRules
+from registry.gate import Comparison, GateRules
 from registry.ledger import Kind
 from registry.places import CHALLENGER, PRODUCTION
 from registry.production import read_production
@@ -222,10 +222,37 @@ def test_the_shadow_of_an_earlier_challenger_does_not_hide_the_newest(world: Wat
 
 def test_a_champion_that_no_longer_answers_is_challenged_by_nobody(world: Watched) -> None:
     shadowed(world, GOOD)
-    with Database(world.settings.predictions_uri, tables=TABLES).writing() as connection:
-        connection.execute(sa.update(predictions).values(version=2, semver="1.1.0"))
+    answered_by(world, 2)
     assert "challenger better" in sentence(world)
     assert "clipcast promote" not in sentence(world)
+
+
+def test_a_challenger_is_compared_with_the_champion_through_its_refreshes(
+    world: Watched, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shadowed(world, GOOD)
+    refresh = world.workspace.promote(known=world.known(), comparison=Comparison.REFRESH)
+    assert refresh.version == 3
+    answered_by(world, 3)
+    later = [f"p{number}" for number in range(300, 600)]
+    with Database(world.settings.predictions_uri, tables=TABLES).writing() as connection:
+        of_champion = sa.and_(matured.c.role == "champion", matured.c.post_id.in_(later))
+        connection.execute(sa.update(matured).where(of_champion).values(version=3, sha256=refresh.bundle_sha256))
+    assert "version 2 against champion version 3 (shadow): challenger better" in sentence(world)
+    assert "on 600 posts of 60 accounts" in sentence(world)
+    code, said = promote(world, monkeypatch, capsys)
+    assert code == 0, said
+    row = world.workspace.registry.ledger.champion(world.model)
+    assert row is not None
+    assert (row.from_version, row.to_version) == (3, 2)
+
+
+def answered_by(world: Watched, version: int) -> None:
+    """Let the log say that a version of the ledger has answered all posts."""
+    [row] = [each for each in world.workspace.registry.ledger.history(world.model) if each.version == version]
+    with Database(world.settings.predictions_uri, tables=TABLES).writing() as connection:
+        own = {"version": version, "semver": row.semver, "sha256": row.bundle_sha256}
+        connection.execute(sa.update(predictions).values(**own))
 
 
 @pytest.mark.parametrize("name", ["clipcast-tiktok-virality", "tiktok", "\x1b[2J"])

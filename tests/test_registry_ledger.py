@@ -99,6 +99,26 @@ def test_the_challenger_is_the_newest_that_passed_since_the_last_move(ledger: Le
         assert book.challenger(MODEL) is None
 
 
+def test_a_refresh_of_the_champion_keeps_its_challenger_until_another_recipe_comes(ledger: Ledger) -> None:
+    def challenger() -> int | None:
+        with ledger.reading() as book:
+            row = book.challenger(MODEL)
+        return None if row is None else row.version
+
+    refresh = {"evidence": {"comparison": "refresh"}}
+    ledger.append(entry(1, evidence={"evidence": {"comparison": "first"}}), None)
+    ledger.append(entry(2, Kind.KEPT, challenger=True, evidence={"evidence": {"comparison": "replace"}}), 1)
+    ledger.append(entry(3, evidence=refresh), 1)
+    ledger.append(entry(4, evidence=refresh), 3)
+    assert challenger() == 2
+    ledger.append(entry(5, Kind.KEPT, challenger=True, evidence=refresh), 4)
+    assert challenger() == 5
+    ledger.append(entry(6, evidence=refresh), 4)
+    assert challenger() == 2  # an older refresh is no rival of a newer one
+    ledger.append(entry(4, Kind.ROLLED_BACK), 6)
+    assert challenger() is None
+
+
 @pytest.mark.parametrize("table", ["ledger", "holdout_uses"])
 @pytest.mark.parametrize("statement", ["UPDATE {table} SET model = 'x'", "DELETE FROM {table}"])
 def test_the_database_itself_refuses_to_change_the_past(
