@@ -16,7 +16,7 @@ from rich.text import Text
 from features.errors import BundleError, ClipcastError
 from features.schema import Platform
 from features.settings import Settings
-from monitoring.verdict import ALL, VERDICT, read_verdict
+from monitoring.verdict import ALL, LOOK_BACK, VERDICT, read_verdict
 from registry.gate import GateRules
 from registry.ledger import Row
 from registry.places import Registry
@@ -189,13 +189,13 @@ def write_table(file: Path) -> str:
 def versions_table() -> str:
     """Return the performance versions in production as a markdown table, with the data they speak of.
 
-    Where monitoring has looked, a column tells how far off their answers were.
+    Where monitoring has looked, a column tells how far off a model's answers were, of whichever version.
     """
     found = [each for each in statuses() if _family(each) == "performance"]
     names, rows = ["Platform", "Accuracy", "MAE", "R²", "Last updated"], [_table_rows(each) for each in found]
     answered = [_in_production(each["model"]) for each in found]
     if any(answered):
-        names.append("MAE in production")
+        names.append(f"MAE in production, {LOOK_BACK.days // 7} weeks")
         rows = [
             [[*row, (told or "–") if number == 0 else "–"] for number, row in enumerate(part)]
             for part, told in zip(rows, answered, strict=True)

@@ -57,7 +57,7 @@ class Row:
 
 
 def performance(matured: pl.DataFrame, *, replicates: int, seed: int) -> list[Row]:
-    """Return rows for all predictions of each role with their slices, for each week, and for the newest versions.
+    """Return rows of each role: all predictions by slice and by week, and those of its newest versions by week.
 
     Parameters
     ----------
@@ -132,7 +132,10 @@ def _parts(known: pl.DataFrame) -> Iterator[tuple[tuple[str, str, str], pl.DataF
         newest = of_role["version"].unique().sort(descending=True).head(VERSIONS)
         for number in newest:
             of_version = of_role.filter(pl.col("version") == number)
-            yield (ALL, of_version["semver"][-1], str(role)), of_version
+            semver = of_version["semver"][-1]
+            yield (ALL, semver, str(role)), of_version
+            for (week,), of_week in of_version.group_by("week", maintain_order=True):
+                yield (str(week), semver, str(role)), of_week
 
 
 def _rows(whose: tuple[str, str, str], part: pl.DataFrame, replicates: int, seed: int) -> Iterator[Row]:

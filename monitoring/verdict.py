@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from features.errors import RegistryError
 
 VERDICT = "verdict.json"
+
+LOOK_BACK = timedelta(weeks=26)
+"""How long what came of predictions is looked back at."""
 
 ALL = "all"
 """In a row of what came of predictions: every week, version, slice or level of one."""

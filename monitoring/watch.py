@@ -33,14 +33,11 @@ from monitoring.predictions import (
     unpack,
 )
 from monitoring.skew import Skew, find_skew
-from monitoring.verdict import ALL
+from monitoring.verdict import ALL, LOOK_BACK
 from monitoring.versions import Versions
 from monitoring.words import drift_words, shift_words, skew_words
 from training.baseline import Baseline
 from training.task import Model
-
-LOOK_BACK = timedelta(weeks=26)
-"""How long what has matured is looked back at."""
 
 REPLICATES = 300
 
@@ -131,7 +128,14 @@ class Look:
             found.append(self.decay.sentence)
         if self.comparison is not None:
             found.append(self.comparison.sentence)
+        if self.outcomes > self.answered:
+            found.append(f"of {self.outcomes:,} outcomes {self.answered:,} were drawn, which all numbers rest on")
         return (*found, *self.notes, self.expected.sentence)
+
+    @property
+    def answered(self) -> int:
+        """How many outcomes were read of answers that were given, which a shadow's are not."""
+        return self.matured.filter(pl.col("role") != str(Role.SHADOW)).height
 
     def metrics(self) -> dict[str, float]:
         """Return what MLflow keeps of it under `production_...`: how what the version itself answered turned out."""

@@ -51,6 +51,7 @@ _Number = Annotated[float, Field(ge=0, le=1e9)]
 class _Row(BaseModel):
     role: str
     week: date | Literal["all"]
+    version: str
     slice: str
     posts: int
     accounts: int
@@ -77,8 +78,8 @@ class _Drift(BaseModel):
     score: _Number
     threshold: _Number
     farthest: str | None = None  # which verdicts of before did not tell
-    excess: _Number | None = None
-    excess_threshold: _Number | None = None
+    excess: Annotated[float, Field(ge=-1, le=1)] | None = None
+    excess_threshold: _Share | None = None
 
 
 class _Decision(BaseModel):
@@ -299,7 +300,8 @@ def verdict_view(
 
 def _weeks(rows: Iterable[_Row], promised: float | None) -> Weeks | None:
     """Return the weeks of the champion in order; None where no week has outcomes enough."""
-    found = {row.week: row for row in rows if row.role == CHAMPION and row.slice == ALL and isinstance(row.week, date)}
+    of_all = [row for row in rows if (row.role, row.version, row.slice) == (CHAMPION, ALL, ALL)]
+    found = {row.week: row for row in of_all if isinstance(row.week, date)}
     if not found:
         return None
     days = sorted(found)

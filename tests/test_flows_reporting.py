@@ -61,7 +61,7 @@ def test_what_came_of_the_answers_is_a_column_once_monitoring_has_looked(tmp_pat
     told = {"at": "2026-06-28", "performance": [{**row, "role": "shadow", "mae_log": 0.1}, row]}
     (folder / "verdict.json").write_text(json.dumps(told))
     table = reporting.versions_table()
-    assert "| Last updated | MAE in production |" in table
+    assert "| Last updated | MAE in production, 26 weeks |" in table
     assert "| YouTube | 0.770 | 0.700 | 0.610 | 2026-06-27 | 0.812 on 1,204 posts |" in table
 
 

@@ -62,6 +62,7 @@ def verdict(**changes: Any) -> dict[str, Any]:
             row("2026-10-12", 0.8),
             row("2026-10-05", 0.7),
             row("2026-10-05", 0.4, role="shadow"),
+            row("2026-10-05", 0.3, version="1.0.0"),
             row("2026-10-05", 0.5, slice="media type"),
         ],
         "decision": {"reason": "decay: outcomes moved away", "next_step": "clipcast run weekly --platform tiktok"},
@@ -284,7 +285,7 @@ def test_the_features_that_weigh_most_are_ranked_eight_of_them(tmp_path: Path) -
 
 
 def test_a_score_within_its_threshold_is_not_called_drift(tmp_path: Path) -> None:
-    for calm in (drift(score=0.1, drifted=False), drift(score=0.1, farthest="a_b", excess=0.1, excess_threshold=0.2)):
+    for calm in (drift(score=0.1, drifted=False), drift(score=0.1, farthest="a_b", excess=-0.1, excess_threshold=0.2)):
         text = section(shown(monitoring=seen(tmp_path, verdict(drift=calm))))
         assert "within its threshold of 0.150 : no more than chance" in text
         assert "By itself" not in text
