@@ -1,7 +1,8 @@
 """What monitoring a busy day takes: time and peak memory of `clipcast monitor` on one day of predictions.
 
 Simulated posts; the service's own code answers each as it is published, and all of their outcomes have come by the day
-that is looked at, so that the look has to do everything at once.
+that is looked at, so that the look has to do everything at once. With `--earlier` the outcomes of half a year before
+are there too, so many a day.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import sqlalchemy as sa
 
 from features.known import known_posts
 from features.schema import Platform
@@ -23,13 +25,19 @@ from features.simulate import SOURCE, World, simulate
 from features.store import Store
 from flows.cli import NEEDS_ATTENTION
 from flows.replaying import ask
-from monitoring.log import PredictionLog
+from monitoring.log import PredictionLog, Role
+from monitoring.predictions import TABLES, matured
+from monitoring.verdict import LOOK_BACK
 from monitoring_replay import Replay, fit, of_lasting_accounts
 from processes import CLIPCAST, checkout, run
+from registry.database import Database
 from registry.production import write_production
+from serving.versions import Version
 
 WORLD = World(platforms=(Platform.TIKTOK,), accounts=300, weeks=14, posts_per_week=4.0)
 AIM_S, AIM_MIB = 60.0, 2048.0
+ACCOUNTS = 5_000
+"""So many accounts the outcomes of before are of."""
 
 
 def busy_day(posts: pl.DataFrame, count: int, begins: datetime) -> pl.DataFrame:
@@ -45,10 +53,53 @@ def busy_day(posts: pl.DataFrame, count: int, begins: datetime) -> pl.DataFrame:
     )
 
 
+def fill(uri: str, version: Version, a_day: int, ends: datetime) -> int:
+    """Write down outcomes of half a year before a moment, as far off as is usual, and return how many."""
+    rng, count = np.random.default_rng(8), a_day * LOOK_BACK.days
+    error, draw, truth = rng.normal(0, 0.8, count), rng.random(count), rng.normal(8, 2, count)
+    known_s = np.linspace((ends - LOOK_BACK).timestamp(), ends.timestamp(), count, endpoint=False).astype(np.int64)
+    own = {
+        "model": version.name,
+        "role": str(Role.CHAMPION),
+        "source": SOURCE,
+        "version": version.production.version,
+        "semver": version.production.semver,
+        "sha256": version.production.sha256,
+        "expected_error": 0.6,
+        "score_truth": 50.0,
+        "score_prediction": 51.0,
+        "slices": json.dumps({"account": "known", "media type": "video", "source": SOURCE}),
+    }
+    with Database(uri, tables=TABLES).writing() as connection:
+        for start in range(0, count, 50_000):
+            rows = [
+                {
+                    **own,
+                    "post_id": f"earlier-{number:09d}",
+                    "id": f"{number:032x}",
+                    "account_id": f"account-{number % ACCOUNTS}",
+                    "at": float(known_s[number] - 8 * 86_400),
+                    "published_s": int(known_s[number] - 7 * 86_400),
+                    "known_s": int(known_s[number]),
+                    "seen_s": int(known_s[number]),
+                    "truth": float(truth[number]),
+                    "prediction": float(truth[number] + error[number]),
+                    "lower": float(truth[number] + error[number] - 1),
+                    "upper": float(truth[number] + error[number] + 1),
+                    "anchor": float(truth[number] + 1.2 * error[number]),
+                    "draw": float(draw[number]),
+                }
+                for number in range(start, min(start + 50_000, count))
+            ]
+            connection.execute(sa.insert(matured), rows)
+    return count
+
+
 def main() -> None:
     """Make the day, look at it, and print what that took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--predictions", type=int, default=100_000)
+    parser.add_argument("--earlier", type=int, default=0, help="outcomes a day of the half year before")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         settings = Settings.load(home=Path(temporary) / "home", data=Path(temporary) / "data")
@@ -69,6 +120,8 @@ def main() -> None:
             ask(version, asked, log)
             answered_s = time.perf_counter() - started
         print(f"{asked.height:,} posts, answered and logged in {answered_s:.0f} s")
+        earlier = fill(settings.predictions_uri, version, given.earlier, WORLD.end)
+        print(f"{earlier:,} outcomes of the half year before")
         answer = Path(temporary) / "verdict.json"
         looked = (WORLD.end + timedelta(days=3, hours=12)).date()
         environment = {**checkout(), "CLIPCAST_HOME": str(settings.home), "CLIPCAST_DATA": str(settings.data)}
