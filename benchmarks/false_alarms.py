@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from monitoring.comparison import EFFECT, ErrorSums, log_ratio_of_errors
 from monitoring.decay import EFFECT_BIAS, EFFECT_COVERAGE, EFFECT_RATIO, bias_threshold
 from monitoring.sequential import Floats, Sides, Spread, radius, split_e_value
-from monitoring.starts import Sums, difference, hold_against, log_ratio, promised
+from monitoring.starts import Sums, difference, expectation, hold_against, log_ratio
 
 RATE = 0.01
 WEEKS, CHANGE_WEEK, WEEK_DAYS = 26, 13, 7
@@ -170,7 +170,7 @@ def follow(rng: np.random.Generator, world: World, test: Test, size: float) -> t
     error = np.where(day >= CHANGE_WEEK * WEEK_DAYS, test.plant(error, size), error)
     held_values, values = test.measure(held_error), test.measure(error)
     unit = held_values.mean() if test.scale else 1.0
-    promise = promised(held, held_values / unit, pool)
+    promise = expectation(held, held_values / unit, pool)
     days = WEEKS * WEEK_DAYS
     cell = account * days + day
     value, posts = (

@@ -19,7 +19,7 @@ from registry.bundle import Bundle
 from registry.candidate import evidence_against, evidence_of_first, holdout_hash, pack
 from registry.decision import Decision, decide
 from registry.description import Described, data_words, measured, run_parameters, version_tags, write_description
-from registry.gate import Comparison, Evidence
+from registry.gate import Design, Evidence
 from registry.ledger import Row
 from registry.loading import Loaded, load
 from registry.promotion import Candidate, settle
@@ -222,7 +222,7 @@ class Challenge:
         if self.champion is None or not self.champion.is_readable:
             return evidence_of_first(served, self.trained.report, uses)
         return evidence_against(
-            Comparison.REFRESH if self.change is Change.REFRESH else Comparison.REPLACE,
+            Design.REFRESH if self.change is Change.REFRESH else Design.REPLACE,
             self.champion.loaded,
             self._champion_scored(self.champion),
             served,

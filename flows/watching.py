@@ -21,7 +21,7 @@ from features.settings import Settings
 from features.store import Store
 from flows.job import end_of, logical_date, whoami
 from monitoring.accuracy import read_accuracies, write_accuracies
-from monitoring.alerts import Alert, Kind, State, acknowledge, alerts_of, is_missing, settle
+from monitoring.alerts import Alert, Kind, State, acknowledge, alerts_of, is_missing, update_alerts
 from monitoring.decision import Action, should_retrain
 from monitoring.delivery import deliver
 from monitoring.reports import DRIFT_PAGE, write_reports
@@ -199,7 +199,7 @@ def _look(settings: Settings, model: str, at: datetime) -> Look | None:
     look, own = look_as_of(settings, model, at), settings.monitoring
     if look is None:
         return None
-    settle(settings.predictions_uri, model, look.findings, at, own.cool_down_days, measured=look.measured)
+    update_alerts(settings.predictions_uri, model, look.findings, at, own.cool_down_days, measured=look.measured)
     folder = folder_of(settings, look)
     write_reports(folder, look, sample=own.sample_posts, seed=settings.seed)
     _keep(settings, look, folder)

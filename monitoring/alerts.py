@@ -84,7 +84,7 @@ class Alert:
     retrain_at: datetime | None
 
 
-def settle(
+def update_alerts(
     uri: str,
     model: str,
     findings: Sequence[Finding],
@@ -228,7 +228,7 @@ def _content(model: str, finding: Finding) -> dict[str, str]:
     """What an alert takes over from a finding."""
     what = f"the finding {finding.kind} of {quoted(finding.subject)}"
     if finding.model != model:
-        raise SchemaError(f"{what} is about {finding.model}, and {model} was looked at; settle each model by itself")
+        raise SchemaError(f"{what} is about {finding.model}, and {model} was looked at; hand over each model by itself")
     if max(len(finding.subject), len(model)) > LONGEST_NAME:
         raise SchemaError(f"{what} of {model} has a name of more than {LONGEST_NAME} characters; shorten it")
     try:
@@ -240,7 +240,7 @@ def _content(model: str, finding: Finding) -> dict[str, str]:
 
 
 def _is_latest_look(connection: Connection, model: str, moment: float) -> bool:
-    """Whether no later look at the model was settled; if so, this one is noted as the latest."""
+    """Whether no later look at the model has updated them; if so, this one is noted as the latest."""
     of_model = looks.c.model == model
     last = connection.scalar(sa.select(looks.c.at).where(of_model))
     if last is None:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from monitoring.log import Role
 from monitoring.sequential import Floats, Sides, Spread, cluster_spread, radius, split_e_value
+from registry.gate import Design
 
 EFFECT = 0.05
 """The gain that the sequence looks for: it is narrowest where so much just shows."""
 
-Design = Literal["shadow", "split"]
 Verdict = Literal["challenger better", "champion better", "equal within the margin", "undecided"]
 
 Ints = NDArray[np.int64]
@@ -28,7 +28,7 @@ _LARGEST = 700.0  # of which a float can be the exponential
 class Comparison:
     """What the challenger's forecasts save of the champion's error, and what follows.
 
-    `design` is `shadow`, where both forecast the same posts, or `split`, where each had accounts of its own. `gain` is
+    `design` is shadow, where both forecast the same posts, or split, where each had accounts of its own. `gain` is
     a share of the champion's mean absolute error in log1p, `lower` and `upper` the ends of its sequence; the three are
     nan where nothing can be said yet.
     """
@@ -116,7 +116,7 @@ def compare_shadow(
     before, after = (_column(account, rows[name].to_numpy(), accounts) for name in ("error", "error_challenger"))
     moved, spread = log_ratio_of_errors(ErrorSums(before, posts, after, posts))
     enough = rows.height >= min_posts and accounts >= min_accounts
-    found = _Estimate(pair, "shadow", rows.height, accounts, float(moved[0]), spread, enough)
+    found = _Estimate(pair, Design.SHADOW, rows.height, accounts, float(moved[0]), spread, enough)
     return _judge(found, false_alarm_rate, min_gain, f"{min_posts} posts of {min_accounts} accounts")
 
 
@@ -152,7 +152,7 @@ def compare_split(
         anchors = _split_sums(account, rows["anchor_error"].to_numpy(), on_second, accounts)
     moved, spread = log_ratio_of_errors(errors, anchors)
     enough = all(side.height >= min_posts and side["account_id"].n_unique() >= min_accounts for side in sides)
-    estimate = _Estimate(pair, "split", rows.height, accounts, float(moved[0]), spread, enough)
+    estimate = _Estimate(pair, Design.SPLIT, rows.height, accounts, float(moved[0]), spread, enough)
     return _judge(estimate, false_alarm_rate, min_gain, f"{min_posts} posts of {min_accounts} accounts on either side")
 
 

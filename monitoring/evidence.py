@@ -7,7 +7,6 @@ from dataclasses import asdict
 from features.errors import ClipcastError, NotEnoughDataError
 from monitoring.alerts import Kind
 from monitoring.watch import Look
-from registry.gate import Comparison
 from registry.production_evidence import Observed
 from training.ladder import Interval
 
@@ -37,7 +36,7 @@ def observed_in(look: Look) -> Observed:
     if found.verdict != "challenger better":
         raise ClipcastError(f"{model}: nothing is promoted. {found.sentence}")
     return Observed(
-        Comparison(found.design),
+        found.design,
         found.champion_version,
         found.challenger_version,
         found.posts,

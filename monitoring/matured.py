@@ -48,7 +48,7 @@ References = Callable[[str], Reference | None]
 """What a version scores by, from the hash of its bundle; None where that is gone."""
 
 
-def settle_outcomes(
+def write_outcomes(
     uri: str, model: str, known: pl.DataFrame, references: References, at: datetime, *, horizon_days: float = 7
 ) -> int:
     """Write down what came of predictions since the last time, and return how many that were.
@@ -70,8 +70,8 @@ def settle_outcomes(
         return 0
     database = Database(uri, tables=TABLES)
     with database.reading() as connection:
-        settled = _settled(connection, model, int((at - WAITED).timestamp()))
-        new = _new(rows, settled, horizon)
+        written_before = _written(connection, model, int((at - WAITED).timestamp()))
+        new = _new(rows, written_before, horizon)
         said = _said_of(connection, model, new["post_id"].to_list())
     new = new.filter(pl.col("post_id").is_in({each["post_id"] for each in said}))
     joined = _joined(said, _outcomes(new))
@@ -93,7 +93,7 @@ def count_matured(uri: str, model: str, *, since: datetime, until: datetime) -> 
         return int(connection.scalar(sa.select(sa.func.count()).select_from(distinct)) or 0)
 
 
-def _new(rows: pl.DataFrame, settled: pl.DataFrame, horizon: timedelta) -> pl.DataFrame:
+def _new(rows: pl.DataFrame, written_before: pl.DataFrame, horizon: timedelta) -> pl.DataFrame:
     """The posts whose outcome, as seen now, was not written down yet, with when it was seen and counts as known."""
     once = pl.col("assumed_known_at")
     looked = pl.col("published_at") + pl.duration(seconds=(pl.col("age_days") * DAY_S).cast(pl.Int64))
@@ -109,7 +109,7 @@ def _new(rows: pl.DataFrame, settled: pl.DataFrame, horizon: timedelta) -> pl.Da
         counted_s=counted.dt.epoch("s"),
         truth=pl.Series(primary_log(rows)),
     )
-    return rows.join(settled, on=["source", "post_id", "seen_s"], how="anti", maintain_order="left")
+    return rows.join(written_before, on=["source", "post_id", "seen_s"], how="anti", maintain_order="left")
 
 
 def read_matured(uri: str, model: str, *, since: datetime, until: datetime, most_a_week: int = 5_000) -> pl.DataFrame:
@@ -163,7 +163,7 @@ def _outcomes(rows: pl.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _settled(connection: sa.Connection, model: str, since_s: int) -> pl.DataFrame:
+def _written(connection: sa.Connection, model: str, since_s: int) -> pl.DataFrame:
     wanted = sa.select(table.c.source, table.c.post_id, table.c.seen_s).where(
         table.c.model == model, table.c.published_s >= since_s
     )

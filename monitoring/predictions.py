@@ -285,7 +285,7 @@ def sample_predictions(
 
 
 @dataclass(frozen=True)
-class Answering:
+class AnsweringVersion:
     """The version that last answered as a model's champion."""
 
     version: int
@@ -293,7 +293,7 @@ class Answering:
     sha256: str
 
 
-def last_answering(uri: str, model: str, until: datetime) -> Answering | None:
+def last_answering(uri: str, model: str, until: datetime) -> AnsweringVersion | None:
     """Return the version whose answer was the last one before a moment; None where nobody had asked by then.
 
     Raises
@@ -314,7 +314,7 @@ def last_answering(uri: str, model: str, until: datetime) -> Answering | None:
     )
     with Database(uri, tables=TABLES).reading() as connection:
         row = connection.execute(wanted).first()
-    return None if row is None else Answering(*row)
+    return None if row is None else AnsweringVersion(*row)
 
 
 def accounts_of_split(uri: str, model: str, until: datetime) -> tuple[int, int] | None:

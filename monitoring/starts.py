@@ -45,7 +45,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Promise:
+class Expectation:
     """What one holdout promises the posts of each account, and how far each account of the holdout moves that.
 
     `level` is the holdout's mean, drawn towards the account's own mean by the share `own`, which is larger where the
@@ -164,7 +164,7 @@ def _version_sums(
         for weights in (outcome(rows).to_numpy() / unit, np.ones(rows.height))
     )
     return hold_against(
-        promised(held["account"].to_numpy().astype(np.int64), held_values / unit, shape[0]), values, posts
+        expectation(held["account"].to_numpy().astype(np.int64), held_values / unit, shape[0]), values, posts
     )
 
 
@@ -172,13 +172,13 @@ def _numbered(rows: pl.DataFrame, accounts: pl.DataFrame) -> pl.DataFrame:
     return rows.join(accounts, on="account_id", how="left", maintain_order="left")
 
 
-def hold_against(promise: Promise, values: Floats, posts: Floats) -> Sums:
+def hold_against(expected: Expectation, values: Floats, posts: Floats) -> Sums:
     """Hold sums of one version's posts, by account and column, against the promise of its holdout."""
-    lent = np.outer(promise.residual, (1 - promise.own) @ posts)
-    return Sums(values, promise.level[:, None] * posts, posts, lent)
+    lent = np.outer(expected.residual, (1 - expected.own) @ posts)
+    return Sums(values, expected.level[:, None] * posts, posts, lent)
 
 
-def promised(account: NDArray[np.int64], values: Floats, accounts: int) -> Promise:
+def expectation(account: NDArray[np.int64], values: Floats, accounts: int) -> Expectation:
     """What a holdout promises each of so many accounts, from its posts' values and their account's number.
 
     Accounts keep their ease or trouble from the holdout to production, so what each showed there is part of its
@@ -195,7 +195,7 @@ def promised(account: NDArray[np.int64], values: Floats, accounts: int) -> Promi
     among = float(count @ (mean - whole) ** 2) / max(groups - 1, 1)
     between = max(among - within, 0.0) / size if size > 0 else 0.0
     own = count * between / np.maximum(count * between + within, _EXACT)
-    return Promise(whole + own * (mean - whole), own, (total - count * whole) / posts)
+    return Expectation(whole + own * (mean - whole), own, (total - count * whole) / posts)
 
 
 def log_ratio(sums: Sums) -> tuple[Floats, Spread]:

@@ -21,11 +21,11 @@ from monitoring.decay import Decay, find_bias, find_coverage, find_decay
 from monitoring.decision import Decision, should_retrain
 from monitoring.drift import Drift, find_drift
 from monitoring.expected_error import ExpectedError, expect_error
-from monitoring.matured import count_matured, read_matured, settle_outcomes
+from monitoring.matured import count_matured, read_matured, write_outcomes
 from monitoring.performance import Row, performance
 from monitoring.predictions import (
     FLOAT_BYTES,
-    Answering,
+    AnsweringVersion,
     Role,
     accounts_of_split,
     last_answering,
@@ -92,7 +92,7 @@ class Look:
     model: str
     platform: str
     at: datetime
-    answering: Answering
+    answering: AnsweringVersion
     condition: Condition
     matured: pl.DataFrame
     window: Window
@@ -193,7 +193,7 @@ def look_at(settings: Settings, model: str, platform: Platform, known: pl.DataFr
         return None
     versions = Versions(settings.bundles_dir)
     horizon_days = settings.outcome.horizon_days
-    settle_outcomes(uri, model, known, versions.reference, at, horizon_days=horizon_days)
+    write_outcomes(uri, model, known, versions.reference, at, horizon_days=horizon_days)
     matured = read_matured(uri, model, since=at - LOOK_BACK, until=at)
     subject = _Subject(settings, model, platform, at, answering, versions, matured)
     window = _window(subject)
@@ -235,7 +235,7 @@ class _Subject:
     model: str
     platform: Platform
     at: datetime
-    answering: Answering
+    answering: AnsweringVersion
     versions: Versions
     matured: pl.DataFrame
 

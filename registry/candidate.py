@@ -14,7 +14,7 @@ import numpy as np
 from features.columns import Ints
 from registry import checks
 from registry.bundle import Bundle, open_bundle, write_bundle
-from registry.gate import Comparison, Evidence, GateRules, SliceGain
+from registry.gate import Design, Evidence, GateRules, SliceGain
 from registry.loading import Loaded, load, make_example
 from training import report
 from training.baseline import Baseline
@@ -80,11 +80,11 @@ def holdout_hash(examples: Examples, rows: Ints) -> str:
 
 def evidence_of_first(candidate: Bundle, judged: report.Reported, uses: int) -> Evidence:
     """Gather what decides about a first version: the account anchor, and whether it loads."""
-    return _evidence(Comparison.FIRST, candidate, judged.model, uses, anchor_gain=judged.anchor_gain)
+    return _evidence(Design.FIRST, candidate, judged.model, uses, anchor_gain=judged.anchor_gain)
 
 
 def evidence_against(
-    comparison: Comparison,
+    comparison: Design,
     champion: Loaded,
     champion_scored: report.Judgement,
     candidate: Bundle,
@@ -124,9 +124,7 @@ def load_columns(examples: Examples) -> list[str]:
     return [name for name in (*POST, "source", "followers") if name in examples.known.columns]
 
 
-def _evidence(
-    comparison: Comparison, candidate: Bundle, scored: report.Judgement, uses: int, **measured: Any
-) -> Evidence:
+def _evidence(comparison: Design, candidate: Bundle, scored: report.Judgement, uses: int, **measured: Any) -> Evidence:
     promise = scored.promise(float(candidate.meta["recipe"]["coverage"]))
     accounts = len(np.unique(scored.account))
     # Few accounts can agree by chance; the error is never taken below that of as many independent posts.

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from registry import gate
-from registry.gate import Check, Comparison, Evidence, GateRules
+from registry.gate import Check, Design, Evidence, GateRules
 
 
 class Verdict(StrEnum):
@@ -70,7 +70,7 @@ def decide(evidence: Evidence, rules: GateRules) -> Decision:
     >>> from dataclasses import replace
     >>> from training.evaluate import Interval
     >>> seen = Evidence(
-    ...     Comparison.REPLACE, posts=1400, accounts=230, loads=True, gain=Interval(0.021, 0.012, 0.031),
+    ...     Design.REPLACE, posts=1400, accounts=230, loads=True, gain=Interval(0.021, 0.012, 0.031),
     ...     coverage=0.81, coverage_error=0.01, latency_ratio=1.1,
     ... )
     >>> rules = GateRules()
@@ -83,7 +83,7 @@ def decide(evidence: Evidence, rules: GateRules) -> Decision:
     >>> print(decide(replace(seen, accounts=12), rules).reason)
     insufficient evidence: 1400 posts of 12 accounts, a replace needs 200 posts of 30 accounts
     """
-    if evidence.comparison is Comparison.FIRST:
+    if evidence.comparison is Design.FIRST:
         return _decide_first(evidence, rules)
     checks = (
         gate.check_gain(evidence, rules),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from training.evaluate import Interval
 
 
-class Comparison(StrEnum):
+class Design(StrEnum):
     """What a candidate is compared with."""
 
     FIRST = "first"  # nothing is in production yet: the account anchor
@@ -22,7 +22,7 @@ class Comparison(StrEnum):
     SPLIT = "split"  # in production, each on the posts of accounts of its own
 
 
-IN_PRODUCTION = (Comparison.SHADOW, Comparison.SPLIT)
+IN_PRODUCTION = (Design.SHADOW, Design.SPLIT)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Evidence:
     `coverage` stay those of the challenger's holdout.
     """
 
-    comparison: Comparison
+    comparison: Design
     posts: int
     accounts: int
     loads: bool
@@ -100,7 +100,7 @@ class Check:
 
 def shortage(evidence: Evidence, rules: GateRules) -> str | None:
     """What the evidence lacks for any judgement about a champion."""
-    if evidence.comparison is Comparison.REFRESH:
+    if evidence.comparison is Design.REFRESH:
         unseen = evidence.posts > 0 and _is_known(evidence.gain)
         return None if unseen else f"{_size(evidence)} that neither model has seen, a refresh needs one"
     if evidence.posts < rules.min_posts or evidence.accounts < rules.min_accounts:
@@ -114,7 +114,7 @@ def check_gain(evidence: Evidence, rules: GateRules) -> Check:
     gain = evidence.gain
     if gain is None or not _is_known(gain):
         return Check("gain", None, "the gain over the champion was not measured")
-    if evidence.comparison is not Comparison.REFRESH:
+    if evidence.comparison is not Design.REFRESH:
         value, least, which = gain.low, rules.min_gain, "lower bound"
     elif evidence.posts >= rules.refresh_min_posts:
         value, least, which = gain.low, rules.refresh_min_gain, "lower bound"

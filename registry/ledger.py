@@ -23,7 +23,7 @@ from registry import database as db
 from registry import semver
 from registry.bundle import canonical_json
 from registry.database import Database
-from registry.gate import Comparison
+from registry.gate import Design
 
 
 class Kind(StrEnum):
@@ -87,7 +87,7 @@ class Row(Entry):
     def is_refresh(self) -> bool:
         """Whether this was decided about the champion's own recipe, fitted to newer rows."""
         decided_on = self.evidence.get("evidence") or {}
-        return bool(decided_on.get("comparison") == Comparison.REFRESH)
+        return bool(decided_on.get("comparison") == Design.REFRESH)
 
     def to_dict(self) -> dict[str, Any]:
         """The row as plain JSON values."""

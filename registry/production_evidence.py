@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from features.errors import NoChampionError, RegistryError
 from registry import checks
 from registry.decision import decide
-from registry.gate import Comparison, Evidence, GateRules, SliceGain
+from registry.gate import Design, Evidence, GateRules, SliceGain
 from registry.ledger import Row
 from registry.places import Registry
 from registry.promotion import Candidate, settle
@@ -26,7 +26,7 @@ class Observed:
     `told` is the whole comparison as plain JSON, for the ledger.
     """
 
-    comparison: Comparison
+    comparison: Design
     champion_version: int
     challenger_version: int
     posts: int
@@ -141,7 +141,7 @@ def evidence_of(row: Row) -> Evidence:
         return Evidence(
             **{
                 **plain,
-                "comparison": Comparison(plain["comparison"]),
+                "comparison": Design(plain["comparison"]),
                 "gain": _interval(plain["gain"]),
                 "anchor_gain": _interval(plain["anchor_gain"]),
                 "slices": tuple(SliceGain(**{**each, "gain": _known(each["gain"])}) for each in plain["slices"]),

@@ -8,7 +8,7 @@ from typing import Any
 from features.errors import NoChampionError, RegistryError
 from registry import checks, gate
 from registry.bundle import Bundle
-from registry.gate import Check, Comparison, Evidence, GateRules
+from registry.gate import Check, Design, Evidence, GateRules
 from registry.ledger import MOVES, Entry, Kind, Row
 from registry.places import Registry
 from registry.promotion import record
@@ -82,7 +82,7 @@ def _check(registry: Registry, champion: Row, target: Bundle, rules: GateRules) 
     found = checks.serving(registry, champion, target)
     if not found.loads.passed:
         return Check("latency", None, "not measured"), Check("loads", False, found.loads.detail)
-    seen = Evidence(Comparison.REPLACE, posts=0, accounts=0, loads=True, latency_ratio=found.latency_ratio)
+    seen = Evidence(Design.REPLACE, posts=0, accounts=0, loads=True, latency_ratio=found.latency_ratio)
     return gate.check_latency(seen, rules), gate.check_loads(seen)
 
 

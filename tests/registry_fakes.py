@@ -13,7 +13,7 @@ import pytest
 
 from registry.bundle import open_bundle, write_bundle
 from registry.database import Database
-from registry.gate import Comparison, Evidence
+from registry.gate import Design, Evidence
 from registry.ledger import Ledger
 from registry.loading import make_example, posts_of_rows
 from registry.places import Registry
@@ -139,7 +139,7 @@ def make_registry(folder: Path, address: str | None = None) -> Registry:
 def good_evidence(**changes: Any) -> Evidence:
     """Evidence that passes every check of a replace."""
     seen: dict[str, Any] = {
-        "comparison": Comparison.REPLACE,
+        "comparison": Design.REPLACE,
         "posts": 1400,
         "accounts": 230,
         "loads": True,

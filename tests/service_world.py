@@ -25,7 +25,7 @@ from registry.candidate import pack
 from registry.database import Database
 from registry.decision import decide
 from registry.description import LADDER
-from registry.gate import Comparison, GateRules
+from registry.gate import Design, GateRules
 from registry.ledger import Ledger, Row
 from registry.places import Registry
 from registry.promotion import Candidate, settle
@@ -76,7 +76,7 @@ class Workspace:
         rounds: int = 5,
         won: bool = True,
         known: pl.DataFrame | None = None,
-        comparison: Comparison = Comparison.REPLACE,
+        comparison: Design = Design.REPLACE,
     ) -> Row:
         """Fit a small model and settle it: promoted, or else kept out as the challenger that lost.
 

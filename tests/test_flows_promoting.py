@@ -18,7 +18,7 @@ from flows.watching import look_as_of
 from monitoring.predictions import TABLES, Role, matured, predictions
 from registry import checks
 from registry.database import Database
-from registry.gate import Comparison, GateRules
+from registry.gate import Design, GateRules
 from registry.ledger import Kind
 from registry.places import CHALLENGER, PRODUCTION
 from registry.production import read_production
@@ -231,7 +231,7 @@ def test_a_challenger_is_compared_with_the_champion_through_its_refreshes(
     world: Watched, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shadowed(world, GOOD)
-    refresh = world.workspace.promote(known=world.known(), comparison=Comparison.REFRESH)
+    refresh = world.workspace.promote(known=world.known(), comparison=Design.REFRESH)
     assert refresh.version == 3
     answered_by(world, 3)
     later = [f"p{number}" for number in range(300, 600)]

@@ -12,7 +12,7 @@ from rich.console import Console
 from features.settings import Settings
 from flows import orchestration
 from flows.watching import monitor, to_retrain, watch
-from monitoring.alerts import Finding, Kind, alerts_of, settle
+from monitoring.alerts import Finding, Kind, alerts_of, update_alerts
 from tests.service_world import a_workspace
 
 MODEL = "clipcast-tiktok-performance"
@@ -26,7 +26,7 @@ def decayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("CLIPCAST_DATA", str(tmp_path / "data"))
     settings = Settings.load()
     settings.home.mkdir()
-    settle(settings.predictions_uri, MODEL, [Finding(MODEL, Kind.DECAY, "error", "it has risen", {})], DAY, 7)
+    update_alerts(settings.predictions_uri, MODEL, [Finding(MODEL, Kind.DECAY, "error", "it has risen", {})], DAY, 7)
     return settings
 
 

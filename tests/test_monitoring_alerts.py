@@ -21,7 +21,7 @@ from monitoring.alerts import (
     acknowledge,
     alerts_of,
     ask_retrain_once,
-    settle,
+    update_alerts,
 )
 from monitoring.predictions import TABLES, alerts, looks
 from registry.database import Database
@@ -56,7 +56,7 @@ def day(number: float) -> datetime:
 
 def look(uri: str, number: float, *findings: Finding, model: str = MODEL) -> list[Alert]:
     """Settle what the look of a day found."""
-    return settle(uri, model, findings, day(number), COOL_DOWN_DAYS)
+    return update_alerts(uri, model, findings, day(number), COOL_DOWN_DAYS)
 
 
 def table(uri: str) -> list[tuple[object, ...]]:
@@ -213,7 +213,7 @@ def test_a_look_that_cannot_be_written_whole_is_not_written_at_all(uri: str) -> 
         with pytest.raises(SchemaError):
             look(uri, 1, finding(kind=Kind.DRIFT), wrong)
     with pytest.raises(SchemaError, match="no zone"):
-        settle(uri, MODEL, [], MONDAY.replace(tzinfo=None), COOL_DOWN_DAYS)
+        update_alerts(uri, MODEL, [], MONDAY.replace(tzinfo=None), COOL_DOWN_DAYS)
     assert table(uri) == kept
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from false_alarms import TESTS, World, alarms, follow
 from monitoring.decay import Bias, Coverage, Decay, find_bias, find_coverage, find_decay
-from monitoring.starts import STARTS, promised
+from monitoring.starts import STARTS, expectation
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKS = 16
@@ -212,7 +212,7 @@ def test_a_share_of_an_accounts_own_is_promised_it_and_more_where_it_posted_more
     account = np.repeat(np.arange(40), np.where(np.arange(40) < 20, 5, 50))
     level = rng.normal(1, 0.5, 40)
     values = level[account] + rng.standard_normal(len(account))
-    found = promised(account, values, 41)
+    found = expectation(account, values, 41)
     assert 0 < found.own[:20].max() < found.own[20:40].min() < 1
     assert found.own[40] == 0
     assert found.level[40] == pytest.approx(values.mean())

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from features.errors import MissingExtraError, SettingsError
 from features.settings import Settings
-from monitoring.alerts import Alert, State, acknowledge, alerts_of, settle
+from monitoring.alerts import Alert, State, acknowledge, alerts_of, update_alerts
 from monitoring.delivery import Delivery, _receivers, deliver
 from monitoring.predictions import TABLES, alerts
 from registry.database import Database
@@ -63,7 +63,9 @@ def other() -> Iterator[Web]:
 
 
 def opened(uri: str, count: int = 1) -> list[Alert]:
-    return settle(uri, MODEL, [finding(f"version {n}", sentence=f"sentence {n}") for n in range(count)], MONDAY, 7)
+    return update_alerts(
+        uri, MODEL, [finding(f"version {n}", sentence=f"sentence {n}") for n in range(count)], MONDAY, 7
+    )
 
 
 def only(uri: str) -> Alert:
@@ -79,7 +81,7 @@ def nobody_listens() -> str:
 
 
 def test_an_alert_is_sent_once_with_what_it_says_since_when_and_what_to_do(each_uri: str, web: Web) -> None:
-    (alert,) = settle(each_uri, MODEL, [finding()], MONDAY, 7)
+    (alert,) = update_alerts(each_uri, MODEL, [finding()], MONDAY, 7)
     assert deliver(each_uri, [web.address], TUESDAY) == Delivery((alert.id,), {})
     assert deliver(each_uri, [web.address], TUESDAY + timedelta(days=1)) == Delivery((), {})
     (got,) = web.got
@@ -94,7 +96,7 @@ def test_an_alert_is_sent_once_with_what_it_says_since_when_and_what_to_do(each_
 
 def test_what_was_acknowledged_before_is_not_sent_and_what_has_ended_is_told_as_such(uri: str, web: Web) -> None:
     _, ended = opened(uri, 2)
-    first, second = settle(uri, MODEL, [finding("version 0"), finding("version 2")], TUESDAY, 7)
+    first, second = update_alerts(uri, MODEL, [finding("version 0"), finding("version 2")], TUESDAY, 7)
     acknowledge(uri, first.id, "Ada")
     assert deliver(uri, [web.address], TUESDAY).sent == (ended.id, second.id)
     assert ["ended by 2026-01-06" in each["message"] for each in web.got] == [True, False]
@@ -112,7 +114,7 @@ def test_an_alert_that_comes_back_soon_is_not_sent_again_unless_it_never_was(uri
         opened(uri)
         deliver(uri, [web.address], MONDAY)
         assert len(web.got) == count
-        settle(uri, MODEL, [], MONDAY, 7)
+        update_alerts(uri, MODEL, [], MONDAY, 7)
     assert only(uri).state is State.CLOSED
 
 
@@ -238,7 +240,7 @@ def test_slack_is_understood_and_asks_for_no_picture(address: str) -> None:
 
 
 def test_an_alert_comes_by_e_mail_with_its_marks_as_they_are(uri: str) -> None:
-    settle(uri, MODEL, [finding(sentence="<b>views</b> & likes: 14 % above")], MONDAY, 7)
+    update_alerts(uri, MODEL, [finding(sentence="<b>views</b> & likes: 14 % above")], MONDAY, 7)
     with mail_receiver() as mailbox:
         channel = f"mailto://127.0.0.1:{mailbox.port}?from=clipcast@example.org&to=ada@example.org&mode=insecure"
         for sent in (1, 0):

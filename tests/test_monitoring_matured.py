@@ -14,7 +14,7 @@ from features.errors import RegistryError
 from features.targets import Reference, mature, primary_log
 from monitoring.accuracy import Accuracy, accuracy_of, read_accuracies, write_accuracies
 from monitoring.log import Prediction, PredictionLog, Role
-from monitoring.matured import MATURED, read_matured, settle_outcomes
+from monitoring.matured import MATURED, read_matured, write_outcomes
 from tests.predictions_world import prediction
 from tests.training_world import known_frame
 
@@ -60,7 +60,7 @@ def settled(uri: str, *rows: Prediction, known: pl.DataFrame = KNOWN, at: dateti
     with PredictionLog(uri) as log:
         for row in rows:
             log.append(row)
-    settle_outcomes(uri, MODEL, known, reference, at)
+    write_outcomes(uri, MODEL, known, reference, at)
     return read_matured(uri, MODEL, since=at - timedelta(days=90), until=at)
 
 
@@ -90,8 +90,8 @@ def test_outcomes_that_come_late_or_twice_or_never_are_written_down_once(uri: st
     rows = LAST.to_dicts()
     early = KNOWN.filter(~pl.col("post_id").is_in(LAST["post_id"].head(4).implode()))
     assert settled(uri, *map(said, rows), known=early).height == 8
-    assert settle_outcomes(uri, MODEL, KNOWN, reference, AT) == 4
-    assert settle_outcomes(uri, MODEL, pl.concat([KNOWN, LAST]), reference, AT) == 0
+    assert write_outcomes(uri, MODEL, KNOWN, reference, AT) == 4
+    assert write_outcomes(uri, MODEL, pl.concat([KNOWN, LAST]), reference, AT) == 0
     assert settled(uri, said({**rows[0], "post_id": "never seen"})).height == 12
 
 
@@ -108,10 +108,10 @@ def test_an_outcome_seen_again_nearer_to_the_horizon_replaces_the_earlier_one(ur
     )
     before = read_matured(uri, MODEL, since=AT - timedelta(days=90), until=AT)
     in_two_days = AT + timedelta(days=2)
-    assert settle_outcomes(uri, MODEL, later, reference, in_two_days) == 1
+    assert write_outcomes(uri, MODEL, later, reference, in_two_days) == 1
     found = read_matured(uri, MODEL, since=AT - timedelta(days=90), until=in_two_days)
     assert found["truth"].to_list() == pytest.approx([8.3715], abs=1e-4)
-    assert settle_outcomes(uri, MODEL, earlier, reference, AT) == 1
+    assert write_outcomes(uri, MODEL, earlier, reference, AT) == 1
     assert read_matured(uri, MODEL, since=AT - timedelta(days=90), until=in_two_days).equals(found)
     seen_then = row["published_at"] + timedelta(days=row["age_days"])
     assert before.equals(read_matured(uri, MODEL, since=AT - timedelta(days=90), until=seen_then))
@@ -124,9 +124,9 @@ def test_a_post_that_is_watched_has_no_outcome_before_the_horizon_and_one_seen_o
     soon = LAST["published_at"].max() + timedelta(days=6)  # type: ignore[operator]
     due = LAST.filter(pl.col("published_at") <= soon - HORIZON).height
     settled(uri, *map(said, rows), known=KNOWN.clear())
-    assert settle_outcomes(uri, MODEL, KNOWN, reference, soon) == due < 12
+    assert write_outcomes(uri, MODEL, KNOWN, reference, soon) == due < 12
     once = KNOWN.with_columns(pl.lit(True).alias("assumed_known_at"))
-    settle_outcomes(uri, MODEL, once, reference, soon)
+    write_outcomes(uri, MODEL, once, reference, soon)
     assert read_matured(uri, MODEL, since=AT - timedelta(days=90), until=AT).height == 12
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.settings import Settings
 from registry.decision import Decision, Verdict, decide
-from registry.gate import Comparison, Evidence, GateRules, SliceGain
+from registry.gate import Design, Evidence, GateRules, SliceGain
 from registry.ledger import Kind
 from registry.semver import Change, next_semver, parse
 from tests.registry_fakes import good_evidence
@@ -27,12 +27,12 @@ def replaced(**changes: Any) -> Decision:
 
 
 def refreshed(posts: int, gain: Interval | None) -> Decision:
-    return decide(good_evidence(comparison=Comparison.REFRESH, posts=posts, accounts=3, gain=gain), RULES)
+    return decide(good_evidence(comparison=Design.REFRESH, posts=posts, accounts=3, gain=gain), RULES)
 
 
 def first(**changes: Any) -> Decision:
     seen = Evidence(
-        Comparison.FIRST,
+        Design.FIRST,
         posts=300,
         accounts=40,
         loads=True,
@@ -127,8 +127,8 @@ def test_a_slow_model_is_refused(ratio: float | None, passed: bool | None) -> No
     assert decision.promote is (passed is True)
 
 
-@pytest.mark.parametrize("comparison", list(Comparison))
-def test_what_does_not_load_is_never_promoted(comparison: Comparison) -> None:
+@pytest.mark.parametrize("comparison", list(Design))
+def test_what_does_not_load_is_never_promoted(comparison: Design) -> None:
     seen = good_evidence(comparison=comparison, loads=False, anchor_gain=Interval(0.1, 0.0, 0.2))
     decision = decide(seen, RULES)
     assert not decision.promote
@@ -217,7 +217,7 @@ slices = st.builds(
 )
 evidence = st.builds(
     Evidence,
-    comparison=st.sampled_from(Comparison),
+    comparison=st.sampled_from(Design),
     posts=st.integers(0, 1000),
     accounts=st.integers(0, 100),
     loads=st.booleans(),
@@ -242,7 +242,7 @@ def test_whatever_is_seen_the_gate_answers_without_contradicting_itself(seen: Ev
     if decision.promote:
         assert seen.loads
         assert not any(check.passed is False for check in decision.checks if check.name != promise)
-    if decision.promote and seen.comparison is not Comparison.FIRST:
+    if decision.promote and seen.comparison is not Design.FIRST:
         assert all(check.passed for check in decision.checks)
     json.dumps(decision.to_dict(), allow_nan=False)
 

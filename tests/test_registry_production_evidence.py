@@ -14,7 +14,7 @@ import pytest
 from features.errors import ConflictError, NoChampionError, RegistryError
 from registry import checks
 from registry.decision import decide
-from registry.gate import Comparison, Evidence, GateRules, SliceGain
+from registry.gate import Design, Evidence, GateRules, SliceGain
 from registry.ledger import Kind, Row
 from registry.places import CHALLENGER, PRODUCTION, Registry
 from registry.production import read_production
@@ -27,7 +27,7 @@ from training.ladder import Interval
 RULES = GateRules()
 WORSE = Interval(0.0, -0.01, 0.01)
 LOADS = checks.loads
-OBSERVED = Observed(Comparison.SHADOW, 1, 2, 900, 60, Interval(0.08, 0.03, 0.13), {"sentence": "it is better"})
+OBSERVED = Observed(Design.SHADOW, 1, 2, 900, 60, Interval(0.08, 0.03, 0.13), {"sentence": "it is better"})
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def challenger_row(registry: Registry, **changes: Any) -> Any:
 
 
 def test_the_gain_of_a_refreshed_challenger_is_judged_as_any_in_production(registry: Registry) -> None:
-    judged(registry, 4.0, comparison=Comparison.REFRESH, gain=Interval(-0.1, -0.2, 0.0))
+    judged(registry, 4.0, comparison=Design.REFRESH, gain=Interval(-0.1, -0.2, 0.0))
     equal = replace(OBSERVED, challenger_version=3, gain=Interval(0.0, -0.01, 0.01))
     assert "lower bound not above 0.5 %" in refusal(registry, equal)
     assert promote(registry, replace(OBSERVED, challenger_version=3)).to_version == 3

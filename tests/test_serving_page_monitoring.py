@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from features.settings import Settings
-from monitoring.alerts import Alert, Finding, Kind, State, acknowledge, settle
+from monitoring.alerts import Alert, Finding, Kind, State, acknowledge, update_alerts
 from monitoring.verdict import VERDICT
 from serving import page, page_monitoring, page_reading, words
 from serving.app import create_app
@@ -418,7 +418,7 @@ def test_alerts_are_read_as_they_stand_and_kept_where_the_database_goes_away(
     path = tmp_path / "predictions.db"
     uri = f"sqlite:///{path}"
     finding = Finding(MODEL, Kind.DECAY, "error", "the error has risen by 12 %", {})
-    [made] = settle(uri, MODEL, [finding], NOW, 7)
+    [made] = update_alerts(uri, MODEL, [finding], NOW, 7)
 
     async def look() -> list[Standing]:
         reader = AlertReader(uri)
@@ -463,7 +463,7 @@ def test_a_database_of_alerts_that_never_answered_is_not_taken_for_no_alert(
 def test_the_page_of_an_app_shows_its_verdicts_and_alerts(settings: Settings) -> None:
     kept(settings.monitoring_dir, verdict())
     finding = Finding(MODEL, Kind.SKEW, "features", "3 of 100 answers rest on other features", {})
-    settle(settings.predictions_uri, MODEL, [finding], datetime.now(UTC), 7)
+    update_alerts(settings.predictions_uri, MODEL, [finding], datetime.now(UTC), 7)
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(settings))
