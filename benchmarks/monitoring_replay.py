@@ -47,7 +47,8 @@ from features.targets import history_of
 from flows.replaying import ask
 from monitoring.alerts import Kind
 from monitoring.log import PredictionLog
-from monitoring.watch import Look, look_at
+from monitoring.look import Look
+from monitoring.watch import look_at
 from registry.bundle import publish, write_bundle
 from registry.loading import load
 from registry.production import Production

@@ -58,7 +58,8 @@ def run_demo(folder: Path, console: Console) -> None:
         if day != LAST_DAY:
             asked = ask_production(Settings.load(), end_of(day), end_of(LAST_DAY))
             console.print(
-                f"the service's code answered {asked:,} posts of the two weeks that follow, as they were published"
+                f"the service's code gave {asked:,} answers about the posts of the two weeks that follow, as they were "
+                "published"
             )
     _show_ladders(outcomes, console)
     console.rule("5. What came of the service's answers")

@@ -21,7 +21,6 @@ from registry.production import read_production
 from serving.answers import answer
 from serving.posts import Post, columns_of
 from serving.versions import Version
-from training.performance_model import FAMILY
 
 ASKED_TOGETHER = 500
 
@@ -43,13 +42,11 @@ def ask(version: Version, posts: pl.DataFrame, log: PredictionLog, role: Role = 
 
 
 def ask_production(settings: Settings, since: datetime, until: datetime) -> int:
-    """Ask the performance versions in production about the posts of a time, and return how many those were."""
+    """Ask the versions in production about their platforms' posts of a time, and return how many answers came."""
     store, asked = Store(settings.data), 0
     with PredictionLog(settings.predictions_uri) as log:
         for name, production in read_production(settings.production_file).items():
-            _, platform, family = name.split("-", 2)
-            if family != FAMILY:
-                continue
+            _, platform, _ = name.split("-", 2)
             version = Version(name, production, load(settings.bundles_dir / production.sha256, production.sha256))
             posts = known_posts(store, platform, until, **settings.outcome.model_dump())
             is_within = (pl.col("published_at") >= since) & (pl.col("published_at") < until)

@@ -24,13 +24,16 @@ from monitoring.accuracy import read_accuracies, write_accuracies
 from monitoring.alerts import Alert, Kind, State, acknowledge, alerts_of, is_missing, update_alerts
 from monitoring.decision import Action, should_retrain
 from monitoring.delivery import deliver
+from monitoring.look import Condition, Look
+from monitoring.predictions import last_answering
 from monitoring.reports import DRIFT_PAGE, write_reports
 from monitoring.verdict import VERDICT, read_verdict
-from monitoring.watch import Condition, Look, look_at
+from monitoring.watch import look_at
 from registry.bundle import write_atomically
 from registry.production import read_production
 from registry.tracking import Tracking, model_name
 from training.performance_model import FAMILY
+from training.virality_model import FAMILY as VIRALITY
 
 log = logging.getLogger("clipcast")
 
@@ -207,13 +210,18 @@ def _look(settings: Settings, model: str, at: datetime) -> Look | None:
 
 
 def _keep(settings: Settings, look: Look, folder: Path) -> None:
-    """Add what was found to the version in MLflow, and let the service's page show it unless it shows a later look."""
+    """Add what was found to the versions in MLflow, and let the service's page show it unless it shows a later look."""
     tracking = Tracking(settings.tracking_uri, settings.artifacts_uri, settings.locks_dir)
-    version, name = look.answering, f"monitoring/{folder.name}"
-    if not tracking.add_later(look.model, version.version, look.metrics(), look.at, folder, name):
-        log.warning(
-            "version %s of %s is not in MLflow any more; what was found is in %s", version.version, look.model, folder
-        )
+    told = [(look.model, look.answering, look.metrics())]
+    virality = model_name(look.platform, VIRALITY)
+    asked = last_answering(settings.predictions_uri, virality, look.at)
+    if look.calibration is not None and asked is not None:
+        told.append((virality, asked, look.calibration.metrics()))
+    for model, version, metrics in told:
+        if not tracking.add_later(model, version.version, metrics, look.at, folder, f"monitoring/{folder.name}"):
+            log.warning(
+                "version %s of %s is not in MLflow any more; what was found is in %s", version.version, model, folder
+            )
     latest = settings.monitoring_dir / look.model / VERDICT
     shown = read_verdict(latest)
     if shown is None or shown["at"] <= look.at.isoformat():

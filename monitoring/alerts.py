@@ -36,6 +36,7 @@ class Kind(StrEnum):
     BROKEN = "broken feature"
     SKEW = "skew"
     COVERAGE = "coverage"
+    CALIBRATION = "calibration"  # posts go viral more or less often than was said
     BIAS = "bias"
     REDEFINED = "redefined metric"
     SPLIT = "split"  # the traffic is not split as it was set: a sample-ratio mismatch

@@ -10,8 +10,8 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from monitoring.sequential import Floats, Sides, radius
-from monitoring.starts import Judged, Outcome, Runs, difference, judge, log_ratio, weekly_runs
+from monitoring.sequential import Sides, radius
+from monitoring.starts import Judged, Outcome, Runs, Telling, difference, judge, log_ratio, weekly_runs, weigh
 
 EFFECT_RATIO = 0.2
 """Changes of the log of the error that the sequences look for: they are narrowest where that much just shows."""
@@ -100,19 +100,6 @@ class Coverage:
     sentence: str
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    """The sequence to report: `alarm` where it tells, `ended` where the latest posts no longer bear out what one told.
-
-    `recent` is the latest sequence that speaks.
-    """
-
-    run: int
-    alarm: bool
-    ended: bool
-    recent: int
-
-
 def find_decay(
     matured: pl.DataFrame,
     holdouts: Mapping[str, pl.DataFrame],
@@ -146,7 +133,7 @@ def find_decay(
         return Decay(False, False, None, *_size(runs), math.nan, math.nan, math.nan, math.nan, silence)
     moved, spread = log_ratio(runs.sums)
     low = moved - radius(spread, effect=EFFECT_RATIO, rate=false_alarm_rate, sides=Sides.ONE)
-    found = _weigh(runs, moved, spread.error, low, math.log1p(tolerance))
+    found = weigh(runs, moved, spread.error, low, math.log1p(tolerance))
     error = _mean(judged, runs, found.run, _absolute_error)
     ratio, lower = math.exp(moved[found.run]), math.exp(low[found.run])
     numbers = (error, error / ratio if ratio else math.nan, ratio, lower)
@@ -176,7 +163,7 @@ def find_bias(
         return Bias(False, False, None, *_size(runs), math.nan, math.nan, math.nan, math.nan, False, silence)
     moved, spread = difference(runs.sums)
     width = radius(spread, effect=EFFECT_BIAS, rate=false_alarm_rate, sides=Sides.TWO)
-    found = _weigh(runs, np.abs(moved), spread.error, np.abs(moved) - width, bias_threshold(tolerance), np.sign(moved))
+    found = weigh(runs, np.abs(moved), spread.error, np.abs(moved) - width, bias_threshold(tolerance), np.sign(moved))
     shift, half = float(moved[found.run]), float(width[found.run])
     alike = _alike(runs, found.run, shift)
     ends = (math.exp(shift), math.exp(shift - half), math.exp(min(shift + half, _LARGEST)))
@@ -208,7 +195,7 @@ def find_coverage(
         return Coverage(False, False, None, *_size(runs), math.nan, math.nan, math.nan, silence)
     moved, spread = difference(runs.sums)
     width = radius(spread, effect=EFFECT_COVERAGE, rate=false_alarm_rate, sides=Sides.ONE)
-    found = _weigh(runs, -moved, spread.error, -moved - width, tolerance)
+    found = weigh(runs, -moved, spread.error, -moved - width, tolerance)
     run = found.run
     coverage = _mean(judged, runs, run, _inside)
     numbers = (coverage, coverage - float(moved[run]), min(1.0, coverage + float(width[run])))
@@ -219,24 +206,6 @@ def find_coverage(
 def bias_threshold(tolerance: float) -> float:
     """Return the smallest shift in log1p of the count that is called one."""
     return math.log(max(1 + tolerance, LEAST_FACTOR))
-
-
-def _weigh(
-    runs: Runs, moved: Floats, error: Floats, low: Floats, threshold: float, side: Floats | None = None
-) -> _Evidence:
-    """Choose the sequence to report, of changes that are bad where they are large.
-
-    Of those that alarm it is the one with the most standard errors above the threshold, which for normal means is
-    where a change most likely was. What the latest posts do not show any more has ended, so a sequence that still
-    carries a bad month does not alarm for ever.
-    """
-    recent = runs.latest
-    telling = runs.speaks & (low > threshold)
-    if not telling.any():
-        return _Evidence(recent, False, False, recent)
-    run = int(np.argmax(np.where(telling, (moved - threshold) / error, -np.inf)))
-    lasts = moved[recent] > threshold and (side is None or side[recent] == side[run])
-    return _Evidence(run if lasts else recent, bool(lasts), not lasts, recent)
 
 
 def _absolute_error(rows: pl.DataFrame) -> pl.Series:
@@ -271,7 +240,7 @@ def _size(runs: Runs | None, run: int = 0) -> tuple[int, int]:
     return (0, 0) if runs is None else (runs.posts_of(run), runs.accounts_of(run))
 
 
-def _since(runs: Runs, found: _Evidence) -> date | None:
+def _since(runs: Runs, found: Telling) -> date | None:
     return runs.since[found.run] if found.alarm else None
 
 
@@ -304,7 +273,7 @@ def _unjudged(judged: Judged) -> str:
     return f" {judged.unjudged} posts of versions without a usable baseline are left out."
 
 
-def _decay_words(found: _Evidence, runs: Runs, numbers: tuple[float, float, float, float], recent: float) -> str:
+def _decay_words(found: Telling, runs: Runs, numbers: tuple[float, float, float, float], recent: float) -> str:
     error, promised, ratio, lower = numbers
     off = f"{error:.2f} in log (a factor of {math.exp(error):.1f})"
     measured = f"{off} where {promised:.2f} was promised, {ratio:.2f} times as much"
@@ -320,7 +289,7 @@ def _decay_words(found: _Evidence, runs: Runs, numbers: tuple[float, float, floa
     return f"The error is not shown to have risen: {measured}, on {_basis(runs, found.run)}. Nothing to do."
 
 
-def _bias_words(found: _Evidence, runs: Runs, ends: tuple[float, float, float], alike: float, redefined: bool) -> str:
+def _bias_words(found: Telling, runs: Runs, ends: tuple[float, float, float], alike: float, redefined: bool) -> str:
     factor, lower, upper = ends
     measured = f"outcomes are {factor:.2f} times what forecasts and holdout lead to expect ({lower:.3g} to {upper:.3g})"
     basis = _basis(runs, found.run)
@@ -342,7 +311,7 @@ def _bias_words(found: _Evidence, runs: Runs, ends: tuple[float, float, float], 
     )
 
 
-def _coverage_words(found: _Evidence, runs: Runs, numbers: tuple[float, float, float]) -> str:
+def _coverage_words(found: Telling, runs: Runs, numbers: tuple[float, float, float]) -> str:
     coverage, promised, upper = numbers
     measured = f"{coverage:.0%} of the outcomes were inside their interval where {promised:.0%} was promised"
     basis = _basis(runs, found.run)

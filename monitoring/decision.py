@@ -28,7 +28,7 @@ class Decision:
 
 
 _REPAIRED = (Kind.BROKEN, Kind.SKEW, Kind.SPLIT, Kind.REDEFINED)
-_EVALUATED = (Kind.DRIFT, Kind.BIAS, Kind.COVERAGE)
+_EVALUATED = (Kind.DRIFT, Kind.BIAS, Kind.COVERAGE, Kind.CALIBRATION)
 
 
 def should_retrain(kinds: Collection[Kind], platform: str) -> Decision:

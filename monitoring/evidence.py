@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from features.errors import ClipcastError, NotEnoughDataError
 from monitoring.alerts import Kind
-from monitoring.watch import Look
+from monitoring.look import Look
 from registry.production_evidence import Observed
 from training.ladder import Interval
 

@@ -42,7 +42,9 @@ MATURED: Schema = {
 }
 """What `read_matured` answers: moments in seconds since 1970 UTC; ``truth``, ``prediction`` with its ends, ``anchor``
 and ``expected_error`` in log1p of the primary count, the last two null in answers of versions that did not tell them;
-scores from 0 to 100, the true one null where the version's bundle is gone; ``slices`` as JSON, level by slice."""
+scores from 0 to 100, the true one null where the version's bundle is gone; ``slices`` as JSON, level by slice.
+
+Of a virality model ``truth`` is 1 where the post went viral and else 0, ``prediction`` its probability with ends."""
 
 References = Callable[[str], Reference | None]
 """What a version scores by, from the hash of its bundle; None where that is gone."""
@@ -198,7 +200,7 @@ def _joined(said: Iterable[Mapping[str, Any]], outcomes: Iterable[Mapping[str, A
 def _rows(model: str, joined: Iterable[Mapping[str, Any]], references: References) -> list[dict[str, Any]]:
     rows = []
     for each in joined:
-        told = _told(each["answer"], PRIMARY[Platform(each["platform"])])
+        told = _told(each)
         if told is None:
             continue
         key = f"{each['source']}\0{each['post_id']}".encode()
@@ -225,10 +227,13 @@ def _scored(rows: list[dict[str, Any]], references: References) -> list[dict[str
     ]
 
 
-def _told(answer: bytes, count: str) -> dict[str, Any] | None:
-    """Read an answer about performance; None where it is none."""
+def _told(joined: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read an answer about performance or virality; None where it is neither."""
     try:
-        said = orjson.loads(answer)
+        said = orjson.loads(joined["answer"])
+        if "virality_score" in said:
+            return _told_of_virality(said, joined["truth"])
+        count = PRIMARY[Platform(joined["platform"])]
         ends = {"prediction": "value", "lower": "lower", "upper": "upper"}
         logs = {name: math.log1p(said[count][end]) for name, end in ends.items()}
         anchor, score = said.get("account_anchor"), float(said["score"]["value"])
@@ -241,4 +246,19 @@ def _told(answer: bytes, count: str) -> dict[str, Any] | None:
         "expected_error": said.get("expected_error"),
         "score_prediction": score,
         "account": account,
+    }
+
+
+def _told_of_virality(said: Mapping[str, Any], outcome: float) -> dict[str, Any]:
+    """Read a probability of going viral, beside whether the post did by the yardstick that the answer named."""
+    chance = said["virality_interval"]
+    return {
+        "truth": float(outcome > math.log1p(said["viral_above"])),
+        "prediction": float(said["virality_score"]),
+        "lower": float(chance["lower"]),
+        "upper": float(chance["upper"]),
+        "anchor": None,
+        "expected_error": None,
+        "score_prediction": 100 * float(said["virality_score"]),
+        "account": "known" if said["account_known"] else "new",
     }

@@ -13,9 +13,9 @@ import polars as pl
 
 from features.build import CATEGORICAL
 from monitoring.evidently_report import write_report
+from monitoring.look import Look
 from monitoring.performance import account_table
 from monitoring.verdict import VERDICT
-from monitoring.watch import Look
 from registry.bundle import write_atomically
 
 PERFORMANCE, ACCOUNTS = "performance.csv", "accounts.csv"

@@ -109,16 +109,25 @@ class Runs:
         return int(self.sums.accounts[run])
 
 
+@dataclass(frozen=True)
+class Telling:
+    """The sequence to report: `alarm` where it tells, `ended` where the latest posts no longer bear out what one told.
+
+    `recent` is the latest sequence that speaks.
+    """
+
+    run: int
+    alarm: bool
+    ended: bool
+    recent: int
+
+
 def judge(matured: pl.DataFrame, holdouts: Mapping[str, pl.DataFrame], at_s: int, min_accounts: int) -> Judged:
     """Choose the posts that were known by `at_s` and that people saw a forecast of, and name their week."""
     usable = {sha256: rows for sha256, rows in holdouts.items() if rows["account_id"].n_unique() >= min_accounts}
-    last_week = _week(at_s)
-    seen = matured.filter(pl.col("known_s") <= at_s, pl.col("role") != str(Role.SHADOW)).with_columns(
-        week=(pl.col("known_s") // _DAY_S - (_MONDAY - date(1970, 1, 1)).days) // 7
-    )
-    recent = seen.filter(pl.col("week") > last_week - STARTS)
+    recent = _recent(matured, at_s)
     posts = recent.filter(pl.col("sha256").is_in(list(usable))).select("week", "sha256", "account_id", *_MEASURED)
-    return Judged(posts, usable, recent.height - posts.height, last_week)
+    return Judged(posts, usable, recent.height - posts.height, _week(at_s))
 
 
 def weekly_runs(judged: Judged, outcome: Outcome, scale: bool, min_posts: int, min_accounts: int) -> Runs | None:
@@ -147,9 +156,45 @@ def weekly_runs(judged: Judged, outcome: Outcome, scale: bool, min_posts: int, m
             for (sha256,), part in rows.group_by("sha256", maintain_order=True)
         ),
     ).from_each()
-    speaks = (sums.posts.sum(axis=0) >= min_posts) & (sums.accounts >= min_accounts)
-    since = tuple(_MONDAY + timedelta(weeks=first_week + week) for week in range(weeks))
-    return Runs(since, sums, speaks)
+    return _runs(sums, first_week, min_posts, min_accounts)
+
+
+def kept_runs(matured: pl.DataFrame, at_s: int, min_posts: int, min_accounts: int) -> Runs | None:
+    """Sum what came true and what its forecast said of it over all sequences; None where no post counts.
+
+    Unlike the error, which a holdout promises, a probability itself says how often it comes true.
+    """
+    rows = _recent(matured, at_s)
+    if rows.is_empty():
+        return None
+    account = rows["account_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    first_week = int(rows["week"].min())  # type: ignore[arg-type]  # polars cannot say that it is a number
+    weeks = _week(at_s) - first_week + 1
+    cell, shape = account * weeks + rows["week"].to_numpy() - first_week, (int(account.max()) + 1, weeks)
+    values, promised, posts = (
+        np.bincount(cell, weights, shape[0] * shape[1]).astype(np.float64).reshape(shape)
+        for weights in (rows["truth"].to_numpy(), rows["prediction"].to_numpy(), np.ones(rows.height))
+    )
+    sums = Sums(values, promised, posts, np.zeros(shape)).from_each()
+    return _runs(sums, first_week, min_posts, min_accounts)
+
+
+def weigh(
+    runs: Runs, moved: Floats, error: Floats, low: Floats, threshold: float, side: Floats | None = None
+) -> Telling:
+    """Choose the sequence to report, of changes that are bad where they are large.
+
+    Of those that alarm it is the one with the most standard errors above the threshold, which for normal means is
+    where a change most likely was. What the latest posts do not show any more has ended, so a sequence that still
+    carries a bad month does not alarm for ever.
+    """
+    recent = runs.latest
+    telling = runs.speaks & (low > threshold)
+    if not telling.any():
+        return Telling(recent, False, False, recent)
+    run = int(np.argmax(np.where(telling, (moved - threshold) / error, -np.inf)))
+    lasts = moved[recent] > threshold and (side is None or side[recent] == side[run])
+    return Telling(run if lasts else recent, bool(lasts), not lasts, recent)
 
 
 def _version_sums(
@@ -214,6 +259,20 @@ def difference(sums: Sums) -> tuple[Floats, Spread]:
         moved = (sums.values - sums.promised).sum(axis=0) / posts
         residual = (sums.values - sums.promised - moved * sums.posts - sums.lent) / posts
         return moved, cluster_spread(residual, sums.accounts)
+
+
+def _recent(matured: pl.DataFrame, at_s: int) -> pl.DataFrame:
+    """The posts of the newest `STARTS` weeks whose forecast people saw, as known by then, with their week."""
+    seen = matured.filter(pl.col("known_s") <= at_s, pl.col("role") != str(Role.SHADOW)).with_columns(
+        week=(pl.col("known_s") // _DAY_S - (_MONDAY - date(1970, 1, 1)).days) // 7
+    )
+    return seen.filter(pl.col("week") > _week(at_s) - STARTS)
+
+
+def _runs(sums: Sums, first_week: int, min_posts: int, min_accounts: int) -> Runs:
+    speaks = (sums.posts.sum(axis=0) >= min_posts) & (sums.accounts >= min_accounts)
+    weeks = sums.posts.shape[1]
+    return Runs(tuple(_MONDAY + timedelta(weeks=first_week + week) for week in range(weeks)), sums, speaks)
 
 
 def _week(at_s: int) -> int:

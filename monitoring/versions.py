@@ -43,6 +43,10 @@ class Versions:
         """What a version keeps of its posts; None also of one made before versions kept that."""
         return self._part("baseline", sha256, lambda bundle: Baseline.load(bundle.folder))
 
+    def base_rate(self, sha256: str) -> float | None:
+        """The share of viral posts that a virality version learned from."""
+        return self._part("base_rate", sha256, lambda bundle: _base_rate(bundle.folder))
+
     def loaded(self, sha256: str) -> Loaded | None:
         """A version as it serves; None also where this clipcast cannot serve it."""
         return self._part("loaded", sha256, lambda bundle: load(bundle.folder))
@@ -72,3 +76,7 @@ class Versions:
 
 def _reference(folder: Path) -> Reference:
     return Reference(json.loads((folder / "model.json").read_text(encoding="utf-8"))["reference"])
+
+
+def _base_rate(folder: Path) -> float:
+    return float(json.loads((folder / "model.json").read_text(encoding="utf-8"))["base_rate"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,22 @@ def test_answers_of_versions_that_are_gone_unknown_or_no_performance_neither_fai
     assert found["version"].to_list() == [99]
     assert found["score_truth"].to_list() == [None]
     assert accuracy_of(found, NOW) is None
+
+
+def test_a_probability_of_going_viral_stands_beside_whether_the_post_did(uri: str) -> None:
+    row, above = LAST.to_dicts()[0], math.expm1(primary_log(LAST)[0])
+    for number, (viral_above, viral) in enumerate(((above - 1, 1), (above + 1, 0))):
+        answer = {
+            "virality_score": 0.25,
+            "virality_interval": {"value": 0.25, "lower": 0.2, "upper": 0.3},
+            "viral_above": viral_above,
+            "account_known": False,
+        }
+        log = f"{uri}.{number}"
+        [found] = settled(log, said(row, answer=orjson.dumps(answer))).to_dicts()
+        assert (found["truth"], found["prediction"], found["lower"], found["upper"]) == (viral, 0.25, 0.2, 0.3)
+        assert (found["anchor"], found["expected_error"], found["score_prediction"]) == (None, None, 25)
+        assert orjson.loads(found["slices"])["account"] == "new"
 
 
 def test_the_posts_of_another_account_with_the_same_id_are_other_posts(uri: str) -> None:

@@ -13,27 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import polars as pl
 import pytest
 import sqlalchemy as sa
 
 from features.settings import Settings
 from features.simulate import simulate
+from features.targets import primary_log
 from flows import cli
 from flows.watching import to_retrain, watch
 from monitoring.accuracy import Accuracy, read_accuracies, write_accuracies
 from monitoring.alerts import Kind, acknowledge, alerts_of, ask_retrain_once
 from monitoring.decision import Action, should_retrain
-from monitoring.log import pack
+from monitoring.log import PredictionLog, pack
+from monitoring.look import Condition, Look
 from monitoring.matured import read_matured
 from monitoring.predictions import predictions
 from monitoring.verdict import VERDICT, read_verdict
-from monitoring.watch import Condition, Look, look_at
+from monitoring.watch import look_at
 from registry.database import Database
 from tests.monitoring_world import OPENS, PLATFORM, WORLD, Watched, published, watched
+from tests.predictions_world import prediction
 from tests.service_world import ROOT, Workspace
 
 END = WORLD.end
+VIRALITY = f"clipcast-{PLATFORM}-virality"
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +118,41 @@ def test_captions_that_stop_arriving_are_told_by_name_with_exit_code_3(
     assert code == cli.NEEDS_ATTENTION
     assert "caption_length" in said
     assert "needs attention" in said
+
+
+@pytest.mark.parametrize(("said", "holds"), [(0.3, True), (0.05, False)])
+def test_probabilities_of_going_viral_are_held_against_what_happened(
+    world: Watched, monkeypatch: pytest.MonkeyPatch, said: float, holds: bool
+) -> None:
+    """Three posts in ten go viral, by the yardstick that the answers name."""
+    posts = published(world.known(), OPENS, END - timedelta(days=14))
+    outcomes = np.expm1(primary_log(posts))
+    answer = {
+        "virality_score": said,
+        "virality_interval": {"value": said, "lower": said / 2, "upper": said * 2},
+        "account_known": True,
+    }
+    with PredictionLog(world.settings.predictions_uri) as log:
+        for number, row in enumerate(posts.to_dicts()):
+            own = {name: row[name] for name in ("post_id", "account_id")}
+            at = row["published_at"].timestamp()
+            above = outcomes[number] * (0.5 if number % 10 < 3 else 2)
+            told = orjson.dumps({**answer, "viral_above": float(above)})
+            log.append(prediction(number, model=VIRALITY, at=at, answer=told, **own))
+    found = look(world)
+    assert found.calibration is not None
+    assert found.calibration.brier == pytest.approx(0.3 * (1 - said) ** 2 + 0.7 * said**2, abs=0.005)
+    assert found.calibration.kept == pytest.approx(0.3, abs=0.03)
+    assert any(each.startswith("Probabilities of going viral") for each in found.sentences)
+    assert (Kind.CALIBRATION in kinds(found)) is not holds
+    assert Kind.CALIBRATION in found.measured
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
+    added: dict[str, dict[str, float]] = {}
+    monkeypatch.setattr(
+        "flows.watching.Tracking.add_later", lambda _, *given: added.update({given[0]: given[2]}) or True
+    )
+    watch(world.settings, [str(PLATFORM)], END)
+    assert added[VIRALITY]["production_viral_share"] == found.calibration.kept
 
 
 def test_a_feature_that_the_service_reads_otherwise_is_skew_the_same_day(world: Watched) -> None:
