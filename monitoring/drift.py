@@ -52,7 +52,7 @@ or outcomes: among hundreds of posts every difference is more than chance. Half 
 distance of 0.2."""
 
 LEAST_SHARE = 0.01
-"""A feature with a smaller share of the model's gain is no drift by itself, however far it moved."""
+"""A feature with a smaller share of the model's whole gain is no drift by itself, however far it moved."""
 
 DRAWS_PER_ALARM = 2
 _MIN_ACCOUNTS = 2
@@ -90,8 +90,8 @@ class Drift:
     broken
         Features that certainly ceased to say anything, features of time included.
     prediction_distance, target_distance
-        The distance of the forecasts and of the outcomes so far; None where either side knows none. Their thresholds
-        are at least `LEAST_DISTANCE`.
+        The distance of the forecasts and of the outcomes; None where either side knows none. Their thresholds are at
+        least `LEAST_DISTANCE`.
     left_out
         Features that were not held against the baseline, and why.
     """
@@ -118,6 +118,7 @@ def find_drift(
     baseline_features: pl.DataFrame,
     current_posts: pl.DataFrame,
     current_features: pl.DataFrame,
+    outcomes: pl.DataFrame,
     importance: Mapping[str, float],
     *,
     false_alarm_rate: float,
@@ -137,6 +138,9 @@ def find_drift(
 
     Parameters
     ----------
+    outcomes
+        What has become of posts meanwhile, ``truth`` with ``account_id`` and ``published_at``: seldom those asked about
+        lately, whose outcomes are still to come.
     false_alarm_rate
         Share of looks at which each of the four tests alarms though nothing changed. At least two draws are made
         for each alarm in so many looks.
@@ -164,10 +168,11 @@ def find_drift(
     matter = [each for each in tested if each.importance > 0]
     usual = null.usual([(values[each.name][0], each.name in CATEGORICAL) for each in matter])
     score, threshold = _together(matter, usual, false_alarm_rate)
-    farthest, excess, excess_threshold = _by_itself(matter, usual, false_alarm_rate)
+    least = LEAST_SHARE * math.fsum(importance.values())
+    farthest, excess, excess_threshold = _by_itself(matter, usual, least, false_alarm_rate)
     prediction, target = (
-        _distance_of(name, baseline_posts, current_posts, false_alarm_rate, replicates, seed)
-        for name in ("prediction", "truth")
+        _distance_of(name, baseline_posts, posts, false_alarm_rate, replicates, seed)
+        for name, posts in (("prediction", current_posts), ("truth", outcomes))
     )
     return Drift(
         posts=current_posts.height,
@@ -196,11 +201,10 @@ def _together(features: list[FeatureDrift], usual: Usual, false_alarm_rate: floa
 
 
 def _by_itself(
-    features: list[FeatureDrift], usual: Usual, false_alarm_rate: float
+    features: list[FeatureDrift], usual: Usual, least_importance: float, false_alarm_rate: float
 ) -> tuple[str | None, float | None, float]:
     """Return which feature that matters moved farthest beyond what is usual of it, by how much, and the threshold."""
-    importance = np.array([each.importance for each in features])
-    matter = importance >= LEAST_SHARE * importance.sum()
+    matter = np.array([each.importance >= least_importance for each in features], np.bool_)
     threshold = max(usual.excess_by_chance(matter, false_alarm_rate), LEAST_DISTANCE)
     if not matter.any():
         return None, None, threshold

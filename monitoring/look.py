@@ -51,13 +51,16 @@ class Window:
     total
         How many were asked about.
     posts, features
-        The sample in the shape of a baseline's.
+        The sample in the shape of a baseline's, but for the outcomes.
+    outcomes
+        Those that became known within the window, of whichever posts: ``account_id``, ``published_at``, ``truth``.
     """
 
     asked: pl.DataFrame
     total: int
     posts: pl.DataFrame
     features: pl.DataFrame
+    outcomes: pl.DataFrame
 
 
 @dataclass(frozen=True, eq=False)

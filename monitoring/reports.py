@@ -39,12 +39,15 @@ def _drift_page(folder: Path, look: Look, sample: int, seed: int) -> Path | None
     if look.drift is None or look.baseline is None:
         return None
     shown = [each.name for each in look.drift.features[:SHOWN_FEATURES]]
-    said = ["prediction", "truth"]
+    own, window = look.baseline, look.window
+    most = min(window.outcomes.height, window.posts.height)
+    lately = window.outcomes.sample(most, seed=seed)
+    # Columns are compared one by one, so outcomes may stand beside the features of other posts.
     baseline, current = (
-        pl.concat([features.select(shown), posts.select(said)], how="horizontal")
-        for features, posts in (
-            (look.baseline.features, look.baseline.posts),
-            (look.window.features, look.window.posts),
+        pl.concat([features.select(shown), posts.select("prediction"), truth.select("truth")], how="horizontal_extend")
+        for features, posts, truth in (
+            (own.features, own.posts, own.posts),
+            (window.features, window.posts, lately),
         )
     )
     page = folder / DRIFT_PAGE

@@ -108,15 +108,18 @@ def _window(subject: Subject) -> Window:
     names = loaded.bundle.meta["features"] if loaded else []
     is_readable = pl.col("features").bin.size() == FLOAT_BYTES * len(names)
     asked = asked.filter(pl.col("sha256").is_in(subject.line(asked)) & is_readable)
-    truths = subject.matured.filter(pl.col("role") == str(Role.CHAMPION)).select("post_id", "truth")
     count = f"$.{PRIMARY[subject.platform]}.value"
     posts = asked.select(
         "post_id",
         "account_id",
         "published_at",
         pl.col("answer").cast(pl.String).str.json_path_match(count).cast(pl.Float64).log1p().alias("prediction"),
-    ).join(truths.unique("post_id", keep="last", maintain_order=True), on="post_id", how="left", maintain_order="left")
-    return Window(asked, total, posts, unpack(asked, names))
+    )
+    is_lately = pl.col("known_s") >= int((subject.at - timedelta(days=own.window_days)).timestamp())
+    outcomes = subject.matured.filter(is_lately, pl.col("role") == str(Role.CHAMPION)).select(
+        "account_id", pl.from_epoch("published_s").dt.replace_time_zone("UTC").alias("published_at"), "truth"
+    )
+    return Window(asked, total, posts, unpack(asked, names), outcomes)
 
 
 def _drift(subject: Subject, window: Window) -> Drift | None:
@@ -131,6 +134,7 @@ def _drift(subject: Subject, window: Window) -> Drift | None:
         baseline.features,
         window.posts,
         window.features,
+        window.outcomes,
         cast("Model", loaded.model).importance(),
         false_alarm_rate=own.false_alarm_rate,
         seed=subject.settings.seed,
@@ -163,12 +167,12 @@ def _shifted(subject: Subject, window: Window, drift: Drift) -> list[Finding]:
     """Forecasts or outcomes that lie elsewhere than the baseline's."""
     baseline = subject.versions.baseline(subject.answering.sha256)
     found = []
-    for what, column, distance, threshold in (
-        ("forecasts", "prediction", drift.prediction_distance, drift.prediction_threshold),
-        ("outcomes", "truth", drift.target_distance, drift.target_threshold),
+    for what, column, now, distance, threshold in (
+        ("forecasts", "prediction", window.posts, drift.prediction_distance, drift.prediction_threshold),
+        ("outcomes", "truth", window.outcomes, drift.target_distance, drift.target_threshold),
     ):
         if baseline is not None and distance is not None and threshold is not None and distance > threshold:
-            words = shift_words(what, distance, threshold, baseline.posts[column], window.posts[column])
+            words = shift_words(what, distance, threshold, baseline.posts[column], now[column])
             found.append(subject.finding(Kind.DRIFT, what, words, {"distance": distance, "threshold": threshold}))
     return found
 

@@ -16,17 +16,21 @@ NAMED = 3
 
 def drift_words(drift: Drift, platform: str) -> str:
     """Say which features moved most, and that moving does no harm by itself."""
-    asked = f"the {drift.posts:,} posts of {drift.accounts} accounts asked about differ from those learned from"
-    outcomes_tell = f"whether forecasts suffer, outcomes tell: clipcast backtest --platform {platform}"
+    found = []
     if drift.score > drift.threshold:
         moved = [_spaced(each.name) for each in drift.features if each.weight > 0][:NAMED]
-        return (
-            f"{asked} by more than chance and usual weeks explain (score {drift.score:.3f}, threshold "
-            f"{drift.threshold:.3f}), most in {_listed(moved)}; {outcomes_tell}"
+        found.append(
+            f"by more than chance and usual weeks explain (score {drift.score:.3f}, threshold {drift.threshold:.3f}), "
+            f"most in {_listed(moved)}"
+        )
+    if drift.excess is not None and drift.excess > drift.excess_threshold:
+        found.append(
+            f"in {_spaced(str(drift.farthest))}, whose distance is {drift.excess:.2f} beyond what is usual of it "
+            f"(threshold {drift.excess_threshold:.2f})"
         )
     return (
-        f"{asked} in {_spaced(str(drift.farthest))}, whose distance is {drift.excess:.2f} beyond what is usual of it "
-        f"(threshold {drift.excess_threshold:.2f}); {outcomes_tell}"
+        f"the {drift.posts:,} posts of {drift.accounts} accounts asked about differ from those learned from "
+        f"{', and '.join(found)}; whether forecasts suffer, outcomes tell: clipcast backtest --platform {platform}"
     )
 
 

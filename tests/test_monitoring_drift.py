@@ -65,7 +65,8 @@ def baseline_and_current(seed: int, *, strangers: bool = False) -> tuple[Sample,
 
 def drift(baseline: Sample, current: Sample, **changed: Any) -> Drift:
     options = {"false_alarm_rate": 0.05, "seed": 1, "replicates": 100, **changed}
-    return find_drift(*baseline, *current, options.pop("importance", IMPORTANCE), **options)
+    outcomes = options.pop("outcomes", current.posts)
+    return find_drift(*baseline, *current, outcomes, options.pop("importance", IMPORTANCE), **options)
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +268,8 @@ def test_predictions_and_outcomes_are_held_against_those_that_are_known(pair: tu
     found = drift(judged, moved)
     assert _more(found.prediction_distance, found.prediction_threshold)
     assert (found.target_distance, found.target_threshold) == (None, None)
+    lower = drift(judged, moved, outcomes=current.posts.with_columns(pl.col("truth") - 1))
+    assert _more(lower.target_distance, lower.target_threshold)
     assert not drift(judged, current).drifted
     plain = drift(judged, current)
     assert not _more(plain.prediction_distance, plain.prediction_threshold)
