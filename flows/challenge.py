@@ -211,6 +211,8 @@ class Challenge:
         decision = decide(self._evidence(served), self.job.rules.gate)
         if self.instead_of and decision.promote:
             return replace(decision, reason=self.instead_of.for_anchor().reason)
+        if self.champion is not None and self.champion.recipe == self.trained.recipe:
+            return replace(decision, challenger=False)  # the champion's own recipe is no rival to compare it with
         return decision
 
     def _evidence(self, served: Bundle) -> Evidence:

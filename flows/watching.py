@@ -25,7 +25,7 @@ from monitoring.alerts import Alert, Kind, State, acknowledge, alerts_of, is_mis
 from monitoring.decision import Action, should_retrain
 from monitoring.delivery import deliver
 from monitoring.look import Condition, Look
-from monitoring.predictions import last_answering
+from monitoring.predictions import AnsweringVersion
 from monitoring.reports import DRIFT_PAGE, write_reports
 from monitoring.verdict import VERDICT, read_verdict
 from monitoring.watch import look_at
@@ -33,7 +33,6 @@ from registry.bundle import write_atomically
 from registry.production import read_production
 from registry.tracking import Tracking, model_name
 from training.performance_model import FAMILY
-from training.virality_model import FAMILY as VIRALITY
 
 log = logging.getLogger("clipcast")
 
@@ -62,7 +61,7 @@ def monitor(platforms: Sequence[str], day: date | None, console: Console, *, qui
         for look in watched.looks:
             show(look, settings, console)
         if not watched.looks and not watched.failed:
-            console.print("nobody has asked for forecasts yet, so there is nothing to hold against what happened")
+            console.print("nobody has asked for forecasts of performance yet, from which monitoring starts")
             console.print("start the service: clipcast serve")
     if watched.failed:
         raise ClipcastError("\n".join(f"monitoring {what} failed: {why}" for what, why in watched.failed.items()))
@@ -212,13 +211,12 @@ def _look(settings: Settings, model: str, at: datetime) -> Look | None:
 def _keep(settings: Settings, look: Look, folder: Path) -> None:
     """Add what was found to the versions in MLflow, and let the service's page show it unless it shows a later look."""
     tracking = Tracking(settings.tracking_uri, settings.artifacts_uri, settings.locks_dir)
-    told = [(look.model, look.answering, look.metrics())]
-    virality = model_name(look.platform, VIRALITY)
-    asked = last_answering(settings.predictions_uri, virality, look.at)
-    if look.calibration is not None and asked is not None:
-        told.append((virality, asked, look.calibration.metrics()))
-    for model, version, metrics in told:
-        if not tracking.add_later(model, version.version, metrics, look.at, folder, f"monitoring/{folder.name}"):
+    told: list[tuple[str, AnsweringVersion, dict[str, float], tuple[Path, str] | None]]
+    told = [(look.model, look.answering, look.metrics(), (folder, f"monitoring/{folder.name}"))]
+    if look.virality is not None:
+        told.append((look.virality.model, look.virality.answering, look.virality.own.metrics(), None))
+    for model, version, metrics, files in told:
+        if not tracking.add_later(model, version.version, metrics, look.at, files):
             log.warning(
                 "version %s of %s is not in MLflow any more; what was found is in %s", version.version, model, folder
             )

@@ -58,10 +58,11 @@ def should_retrain(kinds: Collection[Kind], platform: str) -> Decision:
             f"clipcast run weekly --platform {platform}",
         )
     if changed := [kind for kind in _EVALUATED if kind in kinds]:
+        virality = f", and fit probabilities anew: clipcast run weekly --platform {platform}"
         return Decision(
             Action.EVALUATE,
             f"{_listed(changed)}, but the error is not shown to have risen",
-            f"judge the recipe on the newest posts: {backtest}",
+            f"judge the recipe on the newest posts: {backtest}{virality if Kind.CALIBRATION in kinds else ''}",
         )
     return Decision(Action.NONE, "nothing found speaks against the version in production", "nothing to do")
 

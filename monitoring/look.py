@@ -14,7 +14,7 @@ import polars as pl
 
 from monitoring.accuracy import Accuracy
 from monitoring.alerts import Finding, Kind
-from monitoring.calibration import Calibration
+from monitoring.calibration import Calibration, Scores
 from monitoring.comparison import Comparison
 from monitoring.decay import Decay
 from monitoring.decision import Decision
@@ -63,6 +63,16 @@ class Window:
     outcomes: pl.DataFrame
 
 
+@dataclass(frozen=True)
+class Virality:
+    """What came of probabilities of going viral; `own` is of those alone that the version gave which answers now."""
+
+    model: str
+    answering: AnsweringVersion
+    calibration: Calibration
+    own: Scores
+
+
 @dataclass(frozen=True, eq=False)
 class Look:
     """What a look at one model found.
@@ -77,7 +87,7 @@ class Look:
         The kinds of findings that could be made; of the others nobody knows whether they still hold.
     outcomes
         How many predictions have matured in all.
-    calibration
+    virality
         What came of the platform's probabilities of going viral; None where nobody has asked for any.
     """
 
@@ -95,7 +105,7 @@ class Look:
     drift: Drift | None
     skew: Skew | None
     decay: Decay
-    calibration: Calibration | None
+    virality: Virality | None
     measured: tuple[Kind, ...]
     outcomes: int
     comparison: Comparison | None
@@ -119,12 +129,12 @@ class Look:
         found = [each.sentence for each in self.findings]
         if self.decay.measured and not self.decay.decayed:
             found.append(self.decay.sentence)
-        if self.calibration is not None and not self.calibration.broken:
-            found.append(self.calibration.sentence)
+        if self.virality is not None and not self.virality.calibration.broken:
+            found.append(self.virality.calibration.sentence)
         if self.comparison is not None:
             found.append(self.comparison.sentence)
         if self.outcomes > self.answered:
-            found.append(f"of {self.outcomes:,} outcomes {self.answered:,} were drawn, which all numbers rest on")
+            found.append(f"of {self.outcomes:,} outcomes {self.answered:,} were drawn, which the numbers above rest on")
         return (*found, *self.notes, self.expected.sentence)
 
     @property
@@ -166,7 +176,7 @@ class Look:
                 "drift": None if self.drift is None else asdict(self.drift),
                 "skew": None if self.skew is None else asdict(self.skew),
                 "decay": asdict(self.decay),
-                "calibration": None if self.calibration is None else asdict(self.calibration),
+                "virality": None if self.virality is None else asdict(self.virality),
                 "comparison": None if self.comparison is None else asdict(self.comparison),
             }
         )

@@ -122,7 +122,7 @@ matured = sa.Table(
     sa.Index("matured_of_time", "model", "known_s"),
 )
 """Predictions whose outcome has come, a row for each time that it was seen anew: `truth`, `prediction`, its ends and
-`anchor` are log1p of the primary count."""
+`anchor` are log1p of the primary count, or of a virality model 0 or 1 and a probability."""
 
 alerts = sa.Table(
     "alerts",
@@ -317,17 +317,20 @@ def last_answering(uri: str, model: str, until: datetime) -> AnsweringVersion | 
     return None if row is None else AnsweringVersion(*row)
 
 
-def accounts_of_split(uri: str, model: str, until: datetime) -> tuple[int, int] | None:
+def accounts_of_split(uri: str, model: str, since: datetime, until: datetime) -> tuple[int, int] | None:
     """Count the accounts that champion and challenger answered between the newest challenger's first and last answer.
 
-    None where no challenger has answered anybody by then; posts without an account are nobody's.
+    Both within a time, so that a share that was set anew is soon the one that is seen. An account that the challenger
+    answered is its own, though the champion stood in for it. None where no challenger has answered anybody; posts
+    without an account are nobody's.
 
     Raises
     ------
     RegistryError
         The log cannot be reached, or was made by a newer clipcast.
     """
-    here = sa.and_(predictions.c.model == model, predictions.c.at < _seconds(until), predictions.c.account_id != "")
+    is_within = sa.and_(predictions.c.at >= _seconds(since), predictions.c.at < _seconds(until))
+    here = sa.and_(predictions.c.model == model, is_within, predictions.c.account_id != "")
     challenged = sa.and_(here, predictions.c.role == str(Role.CHALLENGER))
     newest = sa.select(predictions.c.version).where(challenged).order_by(predictions.c.at.desc()).limit(1)
     with Database(uri, tables=TABLES).reading() as connection:
@@ -336,11 +339,11 @@ def accounts_of_split(uri: str, model: str, until: datetime) -> tuple[int, int] 
             return None
         ends = sa.select(sa.func.min(predictions.c.at), sa.func.max(predictions.c.at))
         began, ended = connection.execute(ends.where(challenged, predictions.c.version == version)).one()
-        between = sa.select(predictions.c.role, sa.func.count(sa.distinct(predictions.c.account_id))).where(
-            here, predictions.c.at.between(began, ended), predictions.c.role != str(Role.SHADOW)
-        )
-        found = {str(role): int(count) for role, count in connection.execute(between.group_by(predictions.c.role))}
-    return found.get(str(Role.CHAMPION), 0), found.get(str(Role.CHALLENGER), 0)
+        shared = sa.and_(here, predictions.c.at.between(began, ended), predictions.c.role != str(Role.SHADOW))
+        is_challenger = sa.func.max(sa.case((predictions.c.role == str(Role.CHALLENGER), 1), else_=0))
+        each = sa.select(is_challenger.label("own")).where(shared).group_by(predictions.c.account_id).subquery()
+        accounts, own = connection.execute(sa.select(sa.func.count(), sa.func.sum(each.c.own)).select_from(each)).one()
+    return int(accounts - own), int(own)
 
 
 def _sample(keys: Sequence[tuple[str, str]], most: int, seed: int) -> list[str]:

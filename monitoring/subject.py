@@ -39,20 +39,33 @@ class Subject:
         return self.matured.filter(of_line & (pl.col("role") == str(Role.CHAMPION)))
 
     def line(self, rows: pl.DataFrame) -> list[str]:
-        """The versions among some rows, by hash, that follow the recipe of the one that answers."""
-        wanted = self.versions.recipe(self.answering.sha256)
-        return [each for each in rows["sha256"].unique() if wanted is not None and self.versions.recipe(each) == wanted]
+        """The versions among some rows, by hash, that follow the recipe of the one that answers; itself at least."""
+        own = self.answering.sha256
+        wanted = self.versions.recipe(own)
+
+        def follows(sha256: str) -> bool:
+            return sha256 == own or (wanted is not None and self.versions.recipe(sha256) == wanted)
+
+        return [each for each in rows["sha256"].unique() if follows(each)]
 
     @property
-    def under_one_number(self) -> pl.DataFrame:
-        """What has matured, the champion's recipe under the number of the version that answers, whichever refit it was.
+    def reign(self) -> pl.DataFrame:
+        """What came of answers since another recipe last answered, the champion's under the number of its last refit.
 
         A challenger is compared with the recipe: with daily refits no version lives long enough.
         """
-        of_line = pl.col("sha256").is_in(self.line(self.matured)) & (pl.col("role") == str(Role.CHAMPION))
-        return self.matured.with_columns(
-            pl.when(of_line).then(self.answering.version).otherwise("version").alias("version")
-        )
+        is_champion = pl.col("role") == str(Role.CHAMPION)
+        of_line = pl.col("sha256").is_in(self.line(self.matured))
+        others = self.matured.filter(is_champion & ~of_line)["at"].max()
+        since = self.matured if others is None else self.matured.filter(pl.col("at") > others)
+        number = pl.when(is_champion).then(self.answering.version).otherwise("version")
+        return since.with_columns(number.alias("version"))
+
+    @property
+    def challenger(self) -> int | None:
+        """The challenger that was asked last, to answer or as a shadow; None where none was in the champion's reign."""
+        asked = self.reign.filter(pl.col("role").is_in([str(Role.CHALLENGER), str(Role.SHADOW)]))
+        return None if asked.is_empty() else int(asked.sort("at", "version")["version"][-1])
 
     @property
     def holdouts(self) -> dict[str, pl.DataFrame]:

@@ -13,13 +13,13 @@ from features.schema import PRIMARY, Platform
 from features.settings import Settings
 from monitoring.accuracy import accuracy_of
 from monitoring.alerts import Finding, Kind
-from monitoring.calibration import Calibration, find_calibration
+from monitoring.calibration import Calibration, find_calibration, scores_of
 from monitoring.comparison import Comparison, compare_shadow, compare_split, find_split_mismatch
 from monitoring.decay import Bias, Coverage, Decay, find_bias, find_coverage, find_decay
 from monitoring.decision import should_retrain
 from monitoring.drift import Drift, find_drift
 from monitoring.expected_error import expect_error
-from monitoring.look import REPLICATES, Condition, Look, Window
+from monitoring.look import REPLICATES, Condition, Look, Virality, Window
 from monitoring.matured import count_matured, read_matured, write_outcomes
 from monitoring.predictions import (
     FLOAT_BYTES,
@@ -83,7 +83,7 @@ def look_at(settings: Settings, model: str, platform: Platform, known: pl.DataFr
         drift=drift,
         skew=skew,
         decay=turned_out.decay,
-        calibration=turned_out.calibration,
+        virality=turned_out.virality,
         measured=(*turned_out.measured, *(kind for kind, is_measured in of_inputs if is_measured), Kind.SPLIT),
         outcomes=count_matured(uri, model, since=at - LOOK_BACK, until=at),
         comparison=comparison,
@@ -182,7 +182,7 @@ class _TurnedOut:
     """How the forecasts turned out: the error, what is wrong, and which kinds could be measured."""
 
     decay: Decay
-    calibration: Calibration | None
+    virality: Virality | None
     findings: list[Finding]
     measured: tuple[Kind, ...]
 
@@ -199,49 +199,56 @@ def _of_outcomes(subject: Subject, known: pl.DataFrame) -> _TurnedOut:
     decay = find_decay(tested, holdouts, tolerance=own.tolerance, **asked)
     bias = find_bias(tested, holdouts, tolerance=own.tolerance, **asked)
     coverage = find_coverage(tested, holdouts, tolerance=own.tolerance, **asked)
-    calibration = _calibration(subject, known, asked)
+    virality = _virality(subject, known, asked)
     one_side = Kind.REDEFINED if bias.redefined else Kind.BIAS
     tests: list[tuple[tuple[Kind, ...], Kind, str, Decay | Bias | Coverage | Calibration, bool]] = [
         ((Kind.DECAY,), Kind.DECAY, "error", decay, decay.decayed),
         ((Kind.BIAS, Kind.REDEFINED), one_side, "outcomes", bias, bias.moved),
         ((Kind.COVERAGE,), Kind.COVERAGE, "intervals", coverage, coverage.fallen),
     ]
-    if calibration is not None:
-        tests.append(((Kind.CALIBRATION,), Kind.CALIBRATION, "virality", calibration, calibration.broken))
+    if virality is not None:
+        found = virality.calibration
+        tests.append(((Kind.CALIBRATION,), Kind.CALIBRATION, "virality", found, found.broken))
     findings = [
         subject.finding(kind, name, each.sentence, asdict(each)) for _, kind, name, each, is_wrong in tests if is_wrong
     ]
     measured = [kind for kinds, _, _, each, _ in tests if each.measured for kind in kinds]
-    return _TurnedOut(decay, calibration, findings, tuple(measured))
+    return _TurnedOut(decay, virality, findings, tuple(measured))
 
 
-def _calibration(subject: Subject, known: pl.DataFrame, asked: Mapping[str, Any]) -> Calibration | None:
-    """What came of the probabilities that the platform's virality model gave; None where nobody has asked for any."""
+def _virality(subject: Subject, known: pl.DataFrame, asked: Mapping[str, Any]) -> Virality | None:
+    """What came of the probabilities of the platform's virality model; None where nobody has asked for any."""
     settings, uri, model = subject.settings, subject.settings.predictions_uri, model_name(subject.platform, VIRALITY)
-    if last_answering(uri, model, subject.at) is None:
+    answering = last_answering(uri, model, subject.at)
+    if answering is None:
         return None
     write_outcomes(uri, model, known, lambda _: None, subject.at, horizon_days=settings.outcome.horizon_days)
     matured = read_matured(uri, model, since=subject.at - LOOK_BACK, until=subject.at)
-    base_rates = {sha256: subject.versions.base_rate(sha256) for sha256 in matured["sha256"].unique()}
-    return find_calibration(matured, {key: rate for key, rate in base_rates.items() if rate is not None}, **asked)
+    tested = replace(subject, model=model, answering=answering, matured=matured).tested
+    rates = {sha256: subject.versions.base_rate(sha256) for sha256 in tested["sha256"].unique()}
+    base_rates = {sha256: rate for sha256, rate in rates.items() if rate is not None}
+    own = scores_of(tested.filter(sha256=answering.sha256), base_rates)
+    return Virality(model, answering, find_calibration(tested, base_rates, **asked), own)
 
 
 def _compared(subject: Subject) -> tuple[Comparison | None, list[Finding]]:
-    """The newest challenger beside the champion: from its shadow where there is one, else from the split traffic."""
-    settings, own = subject.settings, subject.settings.monitoring
-    asked: dict[str, Any] = {
-        "false_alarm_rate": own.false_alarm_rate,
-        "min_gain": settings.gate.min_gain,
-        "min_posts": own.min_posts,
-        "min_accounts": own.min_accounts,
-    }
-    matured = subject.under_one_number
-    both = (compare_shadow(matured, **asked), compare_split(matured, **asked))
-    compared = [each for each in both if each is not None]
-    found = max(compared, key=lambda each: each.challenger_version, default=None)  # of equals the first
+    """The challenger beside the champion: from its shadow where there is one, else from the split traffic."""
+    settings, own, challenger = subject.settings, subject.settings.monitoring, subject.challenger
+    found = None
+    if challenger is not None:
+        asked: dict[str, Any] = {
+            "false_alarm_rate": own.false_alarm_rate,
+            "min_gain": settings.gate.min_gain,
+            "min_posts": own.min_posts,
+            "min_accounts": own.min_accounts,
+            "pair": (subject.answering.version, challenger),
+        }
+        reign = subject.reign
+        found = compare_shadow(reign, **asked) or compare_split(reign, **asked)
     share = settings.service.challenger_share
     is_split = 0 < share < 1
-    accounts = accounts_of_split(settings.predictions_uri, subject.model, subject.at) if is_split else None
+    since = subject.at - timedelta(days=own.window_days)
+    accounts = accounts_of_split(settings.predictions_uri, subject.model, since, subject.at) if is_split else None
     if accounts is not None:
         split = find_split_mismatch(*accounts, share, own.false_alarm_rate)
         if split.mismatch:
@@ -250,8 +257,8 @@ def _compared(subject: Subject) -> tuple[Comparison | None, list[Finding]]:
 
 
 def _with_next_step(found: Comparison | None, subject: Subject) -> Comparison | None:
-    """Name the command that lets the gate decide, while the champion that was beaten is the one that answers."""
-    if found is None or found.verdict != "challenger better" or found.champion_version != subject.answering.version:
+    """Name the command that lets the gate decide."""
+    if found is None or found.verdict != "challenger better":
         return found
     return replace(found, sentence=f"{found.sentence} Let the gate decide: clipcast promote {subject.model}")
 

@@ -119,21 +119,17 @@ class Book:
         return self._last(db.ledger.c.model == model, db.ledger.c.kind.in_(MOVES))
 
     def challenger(self, model: str) -> Row | None:
-        """The newest candidate since the champion's recipe came that passed every check but the gain.
+        """The newest candidate of another recipe since the champion's came that passed every check but the gain.
 
-        A refresh of the champion keeps its challenger, which is another recipe still; one that was itself a refresh has
-        had its day with the next move.
+        A refresh of the champion, promoted or kept, leaves its challenger as it is.
         """
         table = db.ledger.c
-        moves = list[Row]()
-        for move in self._newest_first(table.model == model, table.kind.in_(MOVES)):
-            moves.append(move)
-            if not move.is_refresh:
-                break
-        if not moves:
+        moves = self._newest_first(table.model == model, table.kind.in_(MOVES))
+        came = next((move for move in moves if not move.is_refresh), None)
+        if came is None:
             return None
-        passed = self._newest_first(table.model == model, table.challenger, table.id > moves[-1].id)
-        return next((row for row in passed if row.id > moves[0].id or not row.is_refresh), None)
+        passed = self._newest_first(table.model == model, table.challenger, table.id > came.id)
+        return next((row for row in passed if not row.is_refresh), None)
 
     def models(self) -> tuple[str, ...]:
         """Every model that has ever been in production, in order of name."""

@@ -50,7 +50,7 @@ def pair_of(registry: Registry, model: str) -> Pair:
     NoChampionError
         Nothing is in production.
     RegistryError
-        No candidate since the last move passed every check but the gain.
+        No candidate of another recipe has passed every check but the gain since the champion's recipe came.
     """
     with registry.ledger.reading() as book:
         champion, challenger = book.champion(model), book.challenger(model)
@@ -58,8 +58,8 @@ def pair_of(registry: Registry, model: str) -> Pair:
         raise NoChampionError(f"{model} has no production version, so nothing is challenged; see clipcast status")
     if challenger is None:
         raise RegistryError(
-            f"{model} has no challenger: since version {champion.version} came into production no candidate passed "
-            f"every check but the gain; train one: {_train(model)}"
+            f"{model} has no challenger: since the recipe of version {champion.version} came into production no "
+            f"candidate of another one passed every check but the gain; train one: {_train(model)}"
         )
     return Pair(champion, challenger)
 
@@ -161,8 +161,8 @@ def _refuse_other_pair(pair: Pair, observed: Observed) -> None:
     raise RegistryError(
         f"{champion.model} stays at version {champion.version}: the comparison is of challenger version "
         f"{observed.challenger_version} with champion version {observed.champion_version}, and the ledger names "
-        f"challenger version {challenger.version} and champion version {champion.version} now; wait until posts that "
-        "these two forecast have matured: clipcast monitor"
+        f"challenger version {challenger.version} and champion version {champion.version} now; look again once "
+        "these two have answered, and posts that both forecast have matured: clipcast monitor"
     )
 
 

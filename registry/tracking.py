@@ -180,11 +180,11 @@ class Tracking:
                 self._client.set_model_version_tag(name, str(version), key, value)
 
     def add_later(
-        self, name: str, version: int, metrics: Mapping[str, float], at: datetime, files: Path, folder: str
+        self, name: str, version: int, metrics: Mapping[str, float], at: datetime, files: tuple[Path, str] | None
     ) -> bool:
-        """Add to a version's run what came of it since: metrics at a day, and files; False where the version is gone.
+        """Add to a version's run what came of it since: metrics at a day, and the files of a folder under a name.
 
-        Added again for the same moment nothing is there twice.
+        False where the version is gone. Added again for the same moment nothing is there twice.
         """
         from mlflow.entities import Metric
 
@@ -195,7 +195,8 @@ class Tracking:
             moment, day = int(at.timestamp() * 1000), at.toordinal()
             measured = [Metric(key, float(value), moment, day) for key, value in sorted(metrics.items())]
             self._client.log_batch(found.run_id, measured)
-            self._client.log_artifacts(found.run_id, str(files), folder)
+            if files is not None:
+                self._client.log_artifacts(found.run_id, str(files[0]), files[1])
             return True
 
     def download(self, name: str, version: int, into: Path) -> Path:

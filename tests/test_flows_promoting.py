@@ -223,8 +223,30 @@ def test_the_shadow_of_an_earlier_challenger_does_not_hide_the_newest(world: Wat
 def test_a_champion_that_no_longer_answers_is_challenged_by_nobody(world: Watched) -> None:
     shadowed(world, GOOD)
     answered_by(world, 2)
-    assert "challenger better" in sentence(world)
-    assert "clipcast promote" not in sentence(world)
+    look = look_as_of(world.settings, world.model, END)
+    assert look is not None
+    assert look.comparison is None
+
+
+def test_another_challenger_for_a_day_does_not_hide_the_one_that_is_asked_again(world: Watched) -> None:
+    shadowed(world, GOOD)
+    with Database(world.settings.predictions_uri, tables=TABLES).writing() as connection:
+        for_a_day = sa.and_(matured.c.role == "shadow", matured.c.post_id.in_([f"p{each}" for each in range(500, 550)]))
+        connection.execute(sa.update(matured).where(for_a_day).values(version=5))
+        later = matured.c.post_id.in_([f"p{each}" for each in range(550, 600)])
+        connection.execute(sa.update(matured).where(later).values(at=matured.c.at + 86_400))
+    assert "version 2 against champion version 1 (shadow): challenger better" in sentence(world)
+    assert "on 550 posts of 60 accounts" in sentence(world)
+
+
+def test_what_a_champion_showed_before_another_recipe_answered_is_not_compared(world: Watched) -> None:
+    shadowed(world, GOOD)
+    with Database(world.settings.predictions_uri, tables=TABLES).writing() as connection:
+        between = sa.and_(matured.c.role == "champion", matured.c.post_id == "p0")
+        connection.execute(sa.update(matured).where(between).values(sha256="f" * 64, at=matured.c.at + 1))
+    look = look_as_of(world.settings, world.model, END)
+    assert look is not None
+    assert look.comparison is None
 
 
 def test_a_challenger_is_compared_with_the_champion_through_its_refreshes(

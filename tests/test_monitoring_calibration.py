@@ -47,12 +47,12 @@ def test_probabilities_that_hold_are_said_to_hold_with_what_they_save() -> None:
     found = found_in(posts)
     assert (found.measured, found.broken, found.since) == (True, False, None)
     assert found.lower < found.promised < found.upper
-    assert found.brier == pytest.approx(float(((posts["truth"] - posts["prediction"]) ** 2).to_numpy().mean()))
+    assert found.scores.brier == pytest.approx(float(((posts["truth"] - posts["prediction"]) ** 2).to_numpy().mean()))
     of_base = float(((posts["truth"] - 0.1) ** 2).to_numpy().mean())
-    assert found.gain.value == pytest.approx(1 - found.brier / of_base)
-    assert found.gain.low < found.gain.value < found.gain.high
+    assert found.scores.gain.value == pytest.approx(1 - found.scores.brier / of_base)
+    assert found.scores.gain.low < found.scores.gain.value < found.scores.gain.high
     assert found.sentence.startswith("Probabilities of going viral hold: ")
-    assert f"their squared error is {found.gain.value:.1%} below the base rate's" in found.sentence
+    assert f"their squared error is {found.scores.gain.value:.1%} below the base rate's" in found.sentence
 
 
 @pytest.mark.parametrize("factor", [2.0, 0.3])
@@ -88,6 +88,6 @@ def test_too_few_posts_say_nothing_and_what_nobody_saw_does_not_count() -> None:
     assert "It is too early" in few.sentence
     unseen = found_in(rated(1, role="shadow"))
     assert (unseen.measured, unseen.posts) == (False, 0)
-    assert math.isnan(unseen.brier)
+    assert math.isnan(unseen.scores.brier)
     assert found_in(rated(1), base_rates={}).measured
     assert "base rate" not in found_in(rated(1), base_rates={}).sentence

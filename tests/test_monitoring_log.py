@@ -34,7 +34,7 @@ from monitoring.log import (
     read_predictions,
     unpack,
 )
-from monitoring.predictions import READ, TABLES, metadata
+from monitoring.predictions import READ, TABLES, accounts_of_split, metadata
 from tests.postgres_world import Cluster
 from tests.predictions_world import MODEL, NAMES, NOON, prediction
 
@@ -201,6 +201,21 @@ def test_a_row_is_in_the_database_soon_after_it_was_appended(uri: str) -> None:
         log.append(prediction(2))
         wait_for(lambda: log.state.written == 2)
         assert time.monotonic() - appended < 1.5
+
+
+def test_accounts_of_the_split_are_counted_once_and_lately(uri: str) -> None:
+    days, own = 86_400, {"role": Role.CHALLENGER, "version": 4}
+    at = {"old": NOON - 9 * days, "lately": NOON - days, "before": NOON - 3 * days}
+    rows = [prediction(1, at=at["old"], account_id="moved"), prediction(2, at=at["old"], account_id="moved", **own)]
+    rows += [prediction(10 + each, at=at["lately"], account_id=f"a{each}") for each in range(5)]
+    rows += [prediction(20 + each, at=at["lately"] + each, account_id=f"c{each}", **own) for each in range(3)]
+    rows += [prediction(30, at=at["lately"] + 1, account_id="c0"), prediction(31, at=at["lately"] + 1, account_id="")]
+    rows += [prediction(40, at=at["before"], account_id="early"), prediction(41, at=NOON + days, account_id="late")]
+    logged(uri, *rows)
+    noon = datetime.fromtimestamp(NOON, UTC)
+    assert accounts_of_split(uri, MODEL, noon - timedelta(days=2), noon) == (5, 3)
+    assert accounts_of_split(uri, MODEL, noon - timedelta(days=30), noon) == (6, 4)
+    assert accounts_of_split(uri, MODEL, noon - timedelta(hours=1), noon) is None
 
 
 def test_nothing_is_touched_or_started_before_the_start(file_uri: str) -> None:

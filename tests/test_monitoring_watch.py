@@ -140,9 +140,10 @@ def test_probabilities_of_going_viral_are_held_against_what_happened(
             told = orjson.dumps({**answer, "viral_above": float(above)})
             log.append(prediction(number, model=VIRALITY, at=at, answer=told, **own))
     found = look(world)
-    assert found.calibration is not None
-    assert found.calibration.brier == pytest.approx(0.3 * (1 - said) ** 2 + 0.7 * said**2, abs=0.005)
-    assert found.calibration.kept == pytest.approx(0.3, abs=0.03)
+    assert found.virality is not None
+    assert found.virality.own.brier == pytest.approx(0.3 * (1 - said) ** 2 + 0.7 * said**2, abs=0.005)
+    assert found.virality.own.posts == posts.height
+    assert found.virality.calibration.kept == pytest.approx(0.3, abs=0.03)
     assert any(each.startswith("Probabilities of going viral") for each in found.sentences)
     assert (Kind.CALIBRATION in kinds(found)) is not holds
     assert Kind.CALIBRATION in found.measured
@@ -152,7 +153,8 @@ def test_probabilities_of_going_viral_are_held_against_what_happened(
         "flows.watching.Tracking.add_later", lambda _, *given: added.update({given[0]: given[2]}) or True
     )
     watch(world.settings, [str(PLATFORM)], END)
-    assert added[VIRALITY]["production_viral_share"] == found.calibration.kept
+    assert added[VIRALITY]["production_viral_share"] == found.virality.own.viral_share
+    assert ("clipcast run weekly" in found.decision.next_step) is not holds
 
 
 def test_a_feature_that_the_service_reads_otherwise_is_skew_the_same_day(world: Watched) -> None:
@@ -346,7 +348,7 @@ def test_the_version_in_mlflow_tells_what_came_of_it(world: Watched, monkeypatch
     added: list[tuple[Any, ...]] = []
     monkeypatch.setattr("flows.watching.Tracking.add_later", lambda _, *given: (added.append(given), True)[1])
     [found] = watch(world.settings, [str(PLATFORM)], END - timedelta(days=7)).looks
-    [(model, version, metrics, at, files, name)] = added
+    [(model, version, metrics, at, (files, name))] = added
     assert (model, version, at) == (world.model, 1, END - timedelta(days=7))
     assert metrics == found.metrics()
     assert {path.name for path in files.iterdir()} >= {VERDICT, "drift.html", "performance.csv", "accounts.csv"}

@@ -112,9 +112,9 @@ def test_a_refresh_of_the_champion_keeps_its_challenger_until_another_recipe_com
     ledger.append(entry(4, evidence=refresh), 3)
     assert challenger() == 2
     ledger.append(entry(5, Kind.KEPT, challenger=True, evidence=refresh), 4)
-    assert challenger() == 5
+    assert challenger() == 2  # what an older clipcast noted of a refresh makes it no rival
     ledger.append(entry(6, evidence=refresh), 4)
-    assert challenger() == 2  # an older refresh is no rival of a newer one
+    assert challenger() == 2
     ledger.append(entry(4, Kind.ROLLED_BACK), 6)
     assert challenger() is None
 

@@ -95,7 +95,7 @@ def test_a_challenger_better_in_production_is_promoted_as_any_other_and_rolled_b
 
 def test_a_second_promotion_on_the_same_evidence_is_refused(registry: Registry) -> None:
     promote(registry)
-    assert f"{MODEL} has no challenger: since version 2" in refusal(registry)
+    assert f"{MODEL} has no challenger: since the recipe of version 2" in refusal(registry)
     rollback(registry, MODEL, RULES, who="tester")
     assert "clipcast run weekly --platform youtube" in refusal(registry)
 
@@ -134,11 +134,14 @@ def challenger_row(registry: Registry, **changes: Any) -> Any:
     return Entry(**kept, **more, challenger=True)
 
 
-def test_the_gain_of_a_refreshed_challenger_is_judged_as_any_in_production(registry: Registry) -> None:
+def test_a_refresh_of_the_champion_kept_or_promoted_leaves_the_challenger(registry: Registry) -> None:
     judged(registry, 4.0, comparison=Design.REFRESH, gain=Interval(-0.1, -0.2, 0.0))
-    equal = replace(OBSERVED, challenger_version=3, gain=Interval(0.0, -0.01, 0.01))
+    assert registry.versions.get_alias(MODEL, CHALLENGER) == 2
+    assert judged(registry, 5.0, comparison=Design.REFRESH).to_version == 4
+    assert registry.versions.get_alias(MODEL, CHALLENGER) == 2
+    equal = replace(OBSERVED, champion_version=4, gain=Interval(0.0, -0.01, 0.01))
     assert "lower bound not above 0.5 %" in refusal(registry, equal)
-    assert promote(registry, replace(OBSERVED, challenger_version=3)).to_version == 3
+    assert promote(registry, replace(OBSERVED, champion_version=4)).to_version == 2
 
 
 @pytest.mark.parametrize("changes", [{"champion_version": 3}, {"challenger_version": 3}])

@@ -479,9 +479,10 @@ def test_what_came_of_a_version_is_added_to_its_run_once_and_of_one_that_is_gone
     (tmp_path / "verdict.json").write_text("{}")
     day = datetime(2026, 6, 28, tzinfo=UTC)
     for _ in range(2):
-        assert world.tracking.add_later(MODEL, 1, {"production_mae_log": 0.75}, day, tmp_path, "monitoring/2026-06-28")
+        files = (tmp_path, "monitoring/2026-06-28")
+        assert world.tracking.add_later(MODEL, 1, {"production_mae_log": 0.75}, day, files)
     [kept] = client(world).get_metric_history(world.run_id, "production_mae_log")
     assert (kept.value, kept.timestamp, kept.step) == (0.75, 1_782_604_800_000, day.toordinal())
     names = [each.path for each in client(world).list_artifacts(world.run_id, "monitoring/2026-06-28")]
     assert names == ["monitoring/2026-06-28/verdict.json"]
-    assert not world.tracking.add_later(MODEL, 99, {"production_mae_log": 0.75}, day, tmp_path, "monitoring/2026-06-28")
+    assert not world.tracking.add_later(MODEL, 99, {"production_mae_log": 0.75}, day, None)
