@@ -201,7 +201,8 @@ def _look(settings: Settings, model: str, at: datetime) -> Look | None:
     look, own = look_as_of(settings, model, at), settings.monitoring
     if look is None:
         return None
-    update_alerts(settings.predictions_uri, model, look.findings, at, own.cool_down_days, measured=look.measured)
+    uri, days = settings.predictions_uri, own.cool_down_days
+    update_alerts(uri, model, look.findings, at, days, measured=look.measured, unmeasured=look.unmeasured)
     folder = folder_of(settings, look)
     write_reports(folder, look, sample=own.sample_posts, seed=settings.seed)
     _keep(settings, look, folder)

@@ -93,14 +93,15 @@ def update_alerts(
     cool_down_days: float,
     *,
     measured: Collection[Kind] = tuple(Kind),
+    unmeasured: Collection[tuple[Kind, str]] = (),
 ) -> list[Alert]:
     """Make the table say what the look at `at` found of a model, all of it or nothing, and return what stands now.
 
     What is found again renews the sentence, evidence and `seen_at` of its alert, which stays acknowledged if it was.
     What was closed less than `cool_down_days` before comes back as the same alert, in the state it had and without
-    being delivered again. Anything else opens a new one, and an alert of a kind that was `measured` is closed when it
-    is not among the findings; of what could not be measured nobody knows that it has ended. Of two findings of one
-    kind and subject the last counts. The same look once more changes nothing.
+    being delivered again. Anything else opens a new one. An alert of a kind that was `measured`, but for subjects that
+    were `unmeasured`, is closed when it is not among the findings; of what could not be measured nobody knows that it
+    has ended. Of two findings of one kind and subject the last counts. The same look once more changes nothing.
 
     A look at an earlier moment than the model's last one changes nothing either: what was wrong then is no news, and
     must neither close what is wrong now nor open what has ended since.
@@ -120,7 +121,8 @@ def update_alerts(
             last = {(Kind(row.kind), row.subject): row for row in _rows(connection, alerts.c.model == model)}
             for key, content in found.items():
                 _find(connection, content, last.get(key), moment, cool_down_s)
-            ended = [row.id for key, row in last.items() if key not in found and key[0] in measured]
+            stays = {*found, *unmeasured}
+            ended = [row.id for key, row in last.items() if key not in stays and key[0] in measured]
             _close(connection, ended, moment)
         return _standing(connection, model)
 

@@ -85,6 +85,8 @@ class Look:
         What came of its predictions, of weeks with very many a sample.
     measured
         The kinds of findings that could be made; of the others nobody knows whether they still hold.
+    unmeasured
+        Subjects, with their kind, that could not be measured though others of the kind could.
     outcomes
         How many predictions have matured in all.
     virality
@@ -107,6 +109,7 @@ class Look:
     decay: Decay
     virality: Virality | None
     measured: tuple[Kind, ...]
+    unmeasured: tuple[tuple[Kind, str], ...]
     outcomes: int
     comparison: Comparison | None
     accuracy: Accuracy | None
@@ -134,7 +137,8 @@ class Look:
         if self.comparison is not None:
             found.append(self.comparison.sentence)
         if self.outcomes > self.answered:
-            found.append(f"of {self.outcomes:,} outcomes {self.answered:,} were drawn, which the numbers above rest on")
+            drawn = f"{self.answered:,} of {self.outcomes:,} outcomes"
+            found.append(f"what is said of the error rests on {drawn}, drawn at random")
         return (*found, *self.notes, self.expected.sentence)
 
     @property

@@ -64,7 +64,8 @@ class Subject:
     @property
     def challenger(self) -> int | None:
         """The challenger that was asked last, to answer or as a shadow; None where none was in the champion's reign."""
-        asked = self.reign.filter(pl.col("role").is_in([str(Role.CHALLENGER), str(Role.SHADOW)]))
+        is_other = ~pl.col("sha256").is_in(self.line(self.matured))
+        asked = self.reign.filter(is_other & pl.col("role").is_in([str(Role.CHALLENGER), str(Role.SHADOW)]))
         return None if asked.is_empty() else int(asked.sort("at", "version")["version"][-1])
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, cast
 import polars as pl
 
 from features.schema import PRIMARY, Platform
-from features.settings import Settings
+from features.settings import MonitoringSettings, Settings
 from monitoring.accuracy import accuracy_of
 from monitoring.alerts import Finding, Kind
 from monitoring.calibration import Calibration, find_calibration, scores_of
@@ -85,6 +85,7 @@ def look_at(settings: Settings, model: str, platform: Platform, known: pl.DataFr
         decay=turned_out.decay,
         virality=turned_out.virality,
         measured=(*turned_out.measured, *(kind for kind, is_measured in of_inputs if is_measured), Kind.SPLIT),
+        unmeasured=() if drift is None else _unmeasured(drift),
         outcomes=count_matured(uri, model, since=at - LOOK_BACK, until=at),
         comparison=comparison,
         accuracy=accuracy_of(matured, at),
@@ -126,19 +127,29 @@ def _drift(subject: Subject, window: Window) -> Drift | None:
     baseline = subject.versions.baseline(subject.answering.sha256)
     loaded = subject.versions.loaded(subject.answering.sha256)
     own = subject.settings.monitoring
-    accounts = window.posts["account_id"].n_unique()
-    if baseline is None or loaded is None or window.posts.height < own.min_posts or accounts < own.min_accounts:
+    if baseline is None or loaded is None or not _are_enough(window.posts, own):
         return None
     return find_drift(
         baseline.posts,
         baseline.features,
         window.posts,
         window.features,
-        window.outcomes,
+        window.outcomes if _are_enough(window.outcomes, own) else window.outcomes.clear(),
         cast("Model", loaded.model).importance(),
         false_alarm_rate=own.false_alarm_rate,
         seed=subject.settings.seed,
     )
+
+
+def _are_enough(posts: pl.DataFrame, own: MonitoringSettings) -> bool:
+    """Whether posts are enough, of enough accounts, to tell anything."""
+    return posts.height >= own.min_posts and posts["account_id"].n_unique() >= own.min_accounts
+
+
+def _unmeasured(drift: Drift) -> tuple[tuple[Kind, str], ...]:
+    """The subjects of drift that could not be held against the baseline."""
+    distances = {"forecasts": drift.prediction_distance, "outcomes": drift.target_distance}
+    return tuple((Kind.DRIFT, subject) for subject, distance in distances.items() if distance is None)
 
 
 def _skew(subject: Subject, window: Window) -> Skew | None:
@@ -250,7 +261,9 @@ def _compared(subject: Subject) -> tuple[Comparison | None, list[Finding]]:
     since = subject.at - timedelta(days=own.window_days)
     accounts = accounts_of_split(settings.predictions_uri, subject.model, since, subject.at) if is_split else None
     if accounts is not None:
-        split = find_split_mismatch(*accounts, share, own.false_alarm_rate)
+        # Each window is a test of its own, so that all of those looked back at share the rate.
+        rate = own.false_alarm_rate * min(1.0, own.window_days / LOOK_BACK.days)
+        split = find_split_mismatch(*accounts, share, rate)
         if split.mismatch:
             return found, [subject.finding(Kind.SPLIT, "traffic", split.sentence, asdict(split))]
     return _with_next_step(found, subject), []
@@ -272,8 +285,8 @@ def _notes(subject: Subject, window: Window) -> tuple[str, ...]:
             f"measured until the next one: clipcast run weekly --platform {subject.platform}"
         )
     for posts, what in ((window.posts, "asked about"), (subject.tested, "whose outcome has come")):
-        accounts = posts["account_id"].n_unique()
-        if posts.height < own.min_posts or accounts < own.min_accounts:
+        if not _are_enough(posts, own):
+            accounts = posts["account_id"].n_unique()
             found.append(
                 f"{posts.height:,} posts of {accounts} accounts {what} tell too little: it takes {own.min_posts} of "
                 f"{own.min_accounts} accounts"

@@ -9,11 +9,14 @@ from features.build import schema_hash
 from features.errors import BundleError
 from features.settings import Settings
 from flows import challenge
-from flows.challenge import Champion, every_row, fit_twice
+from flows.challenge import Challenge, Champion, every_row, fit_twice
 from flows.retrain import change_of
+from registry.gate import GateRules
 from registry.semver import Change
+from tests.registry_fakes import good_evidence
 from tests.training_world import built, known_frame, recipe
 from training.core import fit_features
+from training.ladder import Interval
 from training.performance import Performance
 from training.split import holdout_split
 
@@ -43,6 +46,17 @@ def test_a_version_is_major_when_it_reads_or_forecasts_something_else(names, sch
     meta = {"schema_hash": schema, "features": ["hour"], "outcome": outcome}
     champion = Champion(row=None, bundle=SimpleNamespace(folder="f", sha256="s", meta=meta))
     assert change_of(JOB, SimpleNamespace(names=names), champion) is change
+
+
+@pytest.mark.parametrize(("rounds", "is_rival"), [(5, False), (9, True)])
+def test_a_copy_of_the_champions_recipe_that_is_kept_is_no_challenger(monkeypatch, rounds, is_rival):
+    kept = good_evidence(gain=Interval(0.0, 0.0, 0.0))
+    monkeypatch.setattr(Challenge, "_evidence", lambda *_: kept)
+    champion = SimpleNamespace(recipe=recipe(parameters={"rounds": 5}))
+    trained = SimpleNamespace(recipe=recipe(parameters={"rounds": rounds}))
+    job = SimpleNamespace(rules=SimpleNamespace(gate=GateRules()))
+    decision = Challenge(job, None, trained, champion, Change.RETRAIN)._decide(None)
+    assert (decision.promote, decision.challenger) == (False, is_rival)
 
 
 def test_the_first_version_is_a_plain_retrain():

@@ -270,3 +270,11 @@ def test_looking_makes_no_log_where_there_is_none(tmp_path: Path) -> None:
         with pytest.raises(RegistryError, match="there is no alert 1"):
             ask()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_not_be_measured_of_a_kind_stays_while_the_rest_of_it_closes(uri: str) -> None:
+    both = [finding(kind=Kind.DRIFT, subject=subject) for subject in ("inputs", "outcomes")]
+    update_alerts(uri, MODEL, both, day(0), COOL_DOWN_DAYS)
+    [left] = update_alerts(uri, MODEL, [], day(1), COOL_DOWN_DAYS, unmeasured=[(Kind.DRIFT, "outcomes")])
+    assert left.subject == "outcomes"
+    assert update_alerts(uri, MODEL, [], day(2), COOL_DOWN_DAYS) == []

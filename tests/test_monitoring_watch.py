@@ -29,7 +29,7 @@ from monitoring.decision import Action, should_retrain
 from monitoring.log import PredictionLog, pack
 from monitoring.look import Condition, Look
 from monitoring.matured import read_matured
-from monitoring.predictions import predictions
+from monitoring.predictions import matured, predictions
 from monitoring.verdict import VERDICT, read_verdict
 from monitoring.watch import look_at
 from registry.database import Database
@@ -90,6 +90,26 @@ def test_a_look_says_how_predictions_turned_out_and_what_to_do(world: Watched) -
     assert found.metrics()["production_mae_log"] == whole.metrics["mae_log"].value
     of_another = replace(found, answering=replace(found.answering, semver="9.9.9"))
     assert "production_mae_log" not in of_another.metrics(), "what others answered is not a version's own"
+
+
+def test_few_outcomes_of_a_window_are_not_held_against_the_baseline(world: Watched) -> None:
+    world.ask(last_week(world))
+    enough = look(world)
+    assert enough.drift is not None
+    assert enough.drift.target_distance is not None
+    assert enough.unmeasured == ()
+    with Database(world.settings.predictions_uri).writing() as connection:
+        since = int((END - timedelta(days=7)).timestamp())
+        lately = sa.select(matured.c.post_id).where(matured.c.known_s >= since).limit(9)
+        few = connection.execute(lately).scalars().all()
+        dropped = sa.and_(matured.c.known_s >= since, matured.c.post_id.not_in(few))
+        connection.execute(sa.update(matured).where(dropped).values(model="another"))
+        asked = sa.update(predictions).where(predictions.c.at < since).values(model="another")
+        connection.execute(asked)  # or the look would write the outcomes down again
+    found = look(world)
+    assert found.drift is not None
+    assert found.drift.target_distance is None
+    assert found.unmeasured == ((Kind.DRIFT, "outcomes"),)
 
 
 def test_nobody_asked_and_few_asked_are_no_verdict(world: Watched) -> None:
