@@ -68,6 +68,9 @@ HOSTILE = (
 )
 """What strangers write where a caption, an id or the name of a sound is asked for."""
 
+RUN_BY_SPREADSHEETS = ("=", "+", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the start of a formula."""
+
 OBEYED = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
 """Characters that a terminal obeys; the end of a line is the only one that a screen may hold."""
 

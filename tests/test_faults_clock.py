@@ -6,7 +6,6 @@ import re
 import sys
 from datetime import UTC, date, datetime, timedelta
 
-import polars as pl
 import pytest
 
 from features.errors import ClipcastError
@@ -213,14 +212,3 @@ def bundles(workspace):
     found = files_of(workspace.home / "bundles")
     assert found
     return found
-
-
-@pytest.mark.slow
-def test_forecasts_are_the_same_in_every_zone_byte_for_byte(hostile_week, tmp_path):
-    answers = []
-    for zone in ("America/New_York", "Asia/Kolkata"):
-        out = tmp_path / f"{zone[:4]}.csv"
-        hostile_week.clipcast("predict", hostile_week.folder / "drafts.csv", "--out", out, zone=zone)
-        answers.append(out.read_bytes())
-    assert answers[0] == answers[1]
-    assert pl.read_csv(answers[0]).height == 60

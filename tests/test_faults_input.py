@@ -261,18 +261,3 @@ def test_too_few_posts_or_accounts_are_refused_with_what_is_needed(tmp_path):
         refused = workspace.clipcast("backtest", "--platform", platform, expect=1)
         needed = rf"error: \d+ mature posts of {accounts} accounts; training needs 200 posts of 2 accounts"
         assert re.search(needed, refused.stderr)
-
-
-@pytest.mark.slow
-def test_equal_outcomes_one_account_and_columns_without_a_value_give_a_model_that_forecasts(hostile_week, tmp_path):
-    outcomes = re.findall(r"^(tiktok|instagram|youtube) 1.0.0: (.*)$", hostile_week.said.stdout, re.MULTILINE)
-    assert [platform for platform, _ in outcomes] == ["tiktok", "instagram", "youtube"]
-    assert all(reason.startswith("promoted as the first") for _, reason in outcomes), outcomes
-    assert len(hostile_week.json("status")["models"]) == 3
-    rows = [{**ROW, "platform": platform, "post_id": f"new {platform}"} for platform in ("instagram", "youtube")]
-    out = tmp_path / "out.csv"
-    hostile_week.clipcast("predict", write_rows(tmp_path / "drafts.csv", rows), "--out", out)
-    answers = pl.read_csv(out)
-    assert answers["post_id"].to_list() == ["new instagram", "new youtube"]
-    assert answers.select(pl.col("prediction", "lower", "upper", "score").is_finite().all()).row(0) == (True,) * 4
-    assert answers["prediction"][0] == pytest.approx(7, abs=0.5), "seven likes are all that was ever seen"

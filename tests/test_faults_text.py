@@ -4,9 +4,7 @@ import csv
 import io
 import json
 import re
-import sqlite3
 import sys
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -25,10 +23,9 @@ from features.store import Store
 from flows import cli
 from flows.running import print_outcome
 from flows.screen import Screen
-from tests.faults_world import END, HOSTILE, OBEYED, ROW, write_rows
+from tests.faults_world import HOSTILE, OBEYED, ROW, RUN_BY_SPREADSHEETS, write_rows
 from training.slices import MEDIA_TYPES, OTHER, UNKNOWN, slices_of
 
-RUN_BY_SPREADSHEETS = ("=", "+", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 NAMES = re.compile(r"-[0-9A-Za-z_.-]*")
 
 
@@ -222,51 +219,6 @@ def test_slices_are_few_and_named_by_words_that_can_break_no_table_or_picture():
     assert set(levels[93 : 93 + 30 * (len(HOSTILE) + 1)]) == {OTHER}
     assert len(set(levels)) == MEDIA_TYPES + 2
     assert levels.itemsize < 200
-
-
-@pytest.mark.slow
-def test_forecasts_of_hostile_posts_join_by_id_and_hold_no_formula(hostile_week, tmp_path):
-    drafts = pl.read_csv(hostile_week.folder / "drafts.csv", infer_schema=False)
-    hostile_week.clipcast("predict", hostile_week.folder / "drafts.csv", "--out", tmp_path / "out.csv")
-    hostile_week.clipcast("predict", hostile_week.folder / "drafts.csv", "--out", tmp_path / "out.parquet")
-    cells = pl.read_csv(tmp_path / "out.csv", infer_schema=False)
-    assert not [cell for row in cells.rows() for cell in row if cell and cell.startswith(RUN_BY_SPREADSHEETS)]
-    ids = cells["post_id"].str.replace("^'", "")
-    exact = pl.read_parquet(tmp_path / "out.parquet")["post_id"]
-    assert ids.to_list() == drafts["post_id"].to_list() == exact.to_list()
-    stored = (
-        Store(hostile_week.data).posts("tiktok").filter(pl.col("published_at") < END - timedelta(days=30)).collect()
-    )
-    known = set(cells.filter(drafts["account_id"].is_in(stored["account_id"].unique()))["account_known"])
-    assert known == {"true"}, "accounts with hostile names must be found again"
-
-
-@pytest.mark.slow
-def test_what_strangers_wrote_reaches_neither_the_screen_nor_a_card_nor_the_names_of_files(hostile_week):
-    told = [hostile_week.said, *(hostile_week.clipcast(name) for name in ("status", "history"))]
-    texts = [each.stdout + each.stderr for each in told]
-    cards = list((hostile_week.home / "cards").rglob("card.md"))
-    assert cards
-    texts += [path.read_text(encoding="utf-8") for path in cards]
-    marks = ("<script", "evil.example", "DROP TABLE", "[red]markup", "etc/passwd", "HYPERLINK", "7*7")
-    for text in texts:
-        assert not set(text) & set(OBEYED) - {"\n"}
-        assert not [mark for mark in marks if mark in text]
-    inside = [path for root in (hostile_week.home, hostile_week.data) for path in root.rglob("*")]
-    assert not [path for path in inside if not path.name.isprintable() or ".." in path.name or "passwd" in path.name]
-    beside = {path.name for path in hostile_week.folder.iterdir() if not path.name.startswith(".")}
-    assert beside == {"data", "data.dvc", "drafts.csv", "home", "posts.csv"}
-
-
-@pytest.mark.slow
-def test_fragments_of_sql_are_no_sql(hostile_week):
-    with sqlite3.connect(hostile_week.home / "ledger.db") as ledger:
-        [(check,)] = ledger.execute("PRAGMA integrity_check").fetchall()
-        tables = {name for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert check == "ok"
-    assert {"ledger", "runs"} <= tables
-    stored = Store(hostile_week.data).posts("tiktok").collect()
-    assert stored["account_id"].str.contains("DROP TABLE posts; --", literal=True).any()
 
 
 def test_a_plain_console_would_have_obeyed():
