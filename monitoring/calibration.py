@@ -164,9 +164,9 @@ def _words(found: Telling, runs: Runs, ends: tuple[float, float, float, float], 
     measured = f"{kept:.1%} of them went viral where {promised:.1%} was said ({lower:.1%} to {upper:.1%}), on {basis}"
     if found.alarm:
         return (
-            f"Probabilities of going viral have not held since about {runs.since[found.run]}: {measured}. Read them as "
+            f"Probabilities of going viral are off since about {runs.since[found.run]}: {measured}. Read them as "
             "an order, not as shares, until they are fitted anew: clipcast run weekly."
         )
     side = "below" if gain.value >= 0 else "above"
     saved = "" if math.isnan(gain.value) else f"; their squared error is {abs(gain.value):.1%} {side} the base rate's"
-    return f"Probabilities of going viral hold: {measured}{saved}. Nothing to do."
+    return f"Probabilities of going viral are not shown to be off: {measured}{saved}. Nothing to do."

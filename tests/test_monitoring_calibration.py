@@ -51,7 +51,7 @@ def test_probabilities_that_hold_are_said_to_hold_with_what_they_save() -> None:
     of_base = float(((posts["truth"] - 0.1) ** 2).to_numpy().mean())
     assert found.scores.gain.value == pytest.approx(1 - found.scores.brier / of_base)
     assert found.scores.gain.low < found.scores.gain.value < found.scores.gain.high
-    assert found.sentence.startswith("Probabilities of going viral hold: ")
+    assert found.sentence.startswith("Probabilities of going viral are not shown to be off: ")
     assert f"their squared error is {found.scores.gain.value:.1%} below the base rate's" in found.sentence
 
 
@@ -62,7 +62,7 @@ def test_a_share_that_leaves_what_was_said_is_told_with_the_week(factor: float) 
     assert (found.kept > found.promised) is (factor > 1)
     assert found.since is not None
     assert abs((found.since - date(2026, 10, 19)).days) <= 21
-    assert f"have not held since about {found.since}" in found.sentence
+    assert f"are off since about {found.since}" in found.sentence
 
 
 def test_where_nothing_ever_goes_viral_that_is_told_too() -> None:
