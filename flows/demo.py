@@ -16,12 +16,13 @@ from features.settings import Settings
 from features.simulate import World
 
 MARKER = "this-folder-is-made-anew-by-clipcast-demo"
+FEW_POSTS = "CLIPCAST_MONITORING__MIN_POSTS"
 SMALL = {
     "CLIPCAST_TRAINING__TRIALS": "4",
     "CLIPCAST_TRAINING__FOLDS": "3",
     "CLIPCAST_VIRALITY__TRIALS": "2",
     "CLIPCAST_GATE__REPLICATES": "500",
-    "CLIPCAST_MONITORING__MIN_POSTS": "40",
+    FEW_POSTS: "40",
 }
 """Budgets of the demonstration, so that it ends in minutes; `params.yaml` holds those of real runs."""
 
@@ -99,7 +100,7 @@ def _show_next(seconds: float, console: Console) -> None:
     console.print(f"cards with pictures: {settings.cards_dir}")
     console.print("\nnext, in this shell:\n")
     lines = (
-        f"export CLIPCAST_HOME={settings.home} CLIPCAST_DATA={settings.data}",
+        f"export CLIPCAST_HOME={settings.home} CLIPCAST_DATA={settings.data} {FEW_POSTS}={SMALL[FEW_POSTS]}",
         f"{clipcast} history          # every decision, with its reason",
         f"{clipcast} status           # what is in production",
         f"{clipcast} ui               # runs and versions side by side, in the browser",

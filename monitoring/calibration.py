@@ -114,7 +114,7 @@ def find_calibration(
         posts, accounts = (0, 0) if runs is None else (runs.posts_of(0), runs.accounts_of(0))
         silence = (
             f"It is too early to tell whether probabilities of going viral hold: {posts} posts of {accounts} accounts "
-            f"have matured, and {min_posts} of {min_accounts} are needed"
+            f"have matured; it takes {min_posts} of {min_accounts} accounts"
         )
         unknown = (math.nan,) * 4
         return Calibration(False, False, None, posts, accounts, *unknown, scores, silence)
