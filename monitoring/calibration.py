@@ -161,7 +161,9 @@ def _gain(answered: pl.DataFrame, base_rates: Mapping[str, float]) -> Interval:
 def _words(found: Telling, runs: Runs, ends: tuple[float, float, float, float], gain: Interval) -> str:
     promised, kept, lower, upper = ends
     basis = f"{runs.posts_of(found.run)} posts of {runs.accounts_of(found.run)} accounts"
-    measured = f"{kept:.1%} of them went viral where {promised:.1%} was said ({lower:.1%} to {upper:.1%}), on {basis}"
+    measured = (
+        f"{kept:.1%} of the posts went viral where {promised:.1%} was said ({lower:.1%} to {upper:.1%}), on {basis}"
+    )
     if found.alarm:
         return (
             f"Probabilities of going viral are off since about {runs.since[found.run]}: {measured}. Read them as "
