@@ -34,6 +34,7 @@ from monitoring.subject import Subject
 from monitoring.verdict import LOOK_BACK
 from monitoring.versions import Versions
 from monitoring.words import drift_words, shift_words, skew_words
+from registry.production import read_production
 from registry.tracking import model_name
 from training.task import Model
 from training.virality_model import FAMILY as VIRALITY
@@ -270,8 +271,11 @@ def _compared(subject: Subject) -> tuple[Comparison | None, list[Finding]]:
 
 
 def _with_next_step(found: Comparison | None, subject: Subject) -> Comparison | None:
-    """Name the command that lets the gate decide."""
+    """Name the command that lets the gate decide, while the one that was better is the challenger."""
     if found is None or found.verdict != "challenger better":
+        return found
+    serving = read_production(subject.settings.production_file).get(subject.model)
+    if serving is None or serving.challenger is None or serving.challenger.version != found.challenger_version:
         return found
     return replace(found, sentence=f"{found.sentence} Let the gate decide: clipcast promote {subject.model}")
 

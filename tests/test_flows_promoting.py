@@ -144,6 +144,7 @@ def test_a_challenger_better_by_its_shadow_is_promoted_and_rolled_back(
     assert (code, "has no challenger" in said) == (1, True)
     monkeypatch.setattr(checks, "loads", lambda _: checks.Loads(True, "loaded"))  # as it did a moment ago
     assert rollback(registry, world.model, GateRules(), who="tester").to_version == 1
+    assert sentence(world).endswith("enough to bring the challenger before the gate."), "which a rollback has ended"
 
 
 @pytest.mark.parametrize(
