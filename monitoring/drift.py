@@ -159,12 +159,8 @@ def find_drift(
     current = Groups.of(current_posts)
     null = Null(Groups.of(baseline_posts), current, replicates, seed)
 
-    broken = {name: _broken(name, *pair, null.baseline, current) for name, pair in values.items()}
-    found = {
-        name: _feature(name, distance(*pair, is_code=name in CATEGORICAL), importance.get(name, 0.0), broken[name])
-        for name, pair in values.items()
-    }
-    tested = sorted((found[name] for name in names if name not in left_out), key=_rank)
+    found = [_feature(name, *pair, importance.get(name, 0.0), null.baseline, current) for name, pair in values.items()]
+    tested = sorted((each for each in found if each.name not in left_out), key=_rank)
     matter = [each for each in tested if each.importance > 0]
     usual = null.usual([(values[each.name][0], each.name in CATEGORICAL) for each in matter])
     score, threshold = _together(matter, usual, false_alarm_rate)
@@ -184,7 +180,7 @@ def find_drift(
         excess=excess,
         excess_threshold=excess_threshold,
         drifted=score > threshold or (excess is not None and excess > excess_threshold),
-        broken=tuple(sorted((each for each in found.values() if each.broken), key=_rank)),
+        broken=tuple(sorted((each for each in found if each.broken), key=_rank)),
         prediction_distance=prediction[0],
         prediction_threshold=prediction[1],
         target_distance=target[0],
@@ -257,8 +253,11 @@ def _distance_of(
     return distance(values, _floats(now, name), is_code=False), max(by_chance, LEAST_DISTANCE)
 
 
-def _feature(name: str, distance: float, importance: float, broken: str | None) -> FeatureDrift:
-    return FeatureDrift(name, distance, importance, distance * importance, broken)
+def _feature(
+    name: str, before: Floats, now: Floats, importance: float, baseline: Groups, current: Groups
+) -> FeatureDrift:
+    moved = distance(before, now, is_code=name in CATEGORICAL)
+    return FeatureDrift(name, moved, importance, moved * importance, _broken(name, before, now, baseline, current))
 
 
 def _rank(feature: FeatureDrift) -> tuple[float, float, str]:

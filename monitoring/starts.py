@@ -167,14 +167,11 @@ def kept_runs(matured: pl.DataFrame, at_s: int, min_posts: int, min_accounts: in
     rows = _recent(matured, at_s)
     if rows.is_empty():
         return None
-    account = rows["account_id"].rank("dense").to_numpy().astype(np.int64) - 1
     first_week = int(rows["week"].min())  # type: ignore[arg-type]  # polars cannot say that it is a number
-    weeks = _week(at_s) - first_week + 1
-    cell, shape = account * weeks + rows["week"].to_numpy() - first_week, (int(account.max()) + 1, weeks)
-    values, promised, posts = (
-        np.bincount(cell, weights, shape[0] * shape[1]).astype(np.float64).reshape(shape)
-        for weights in (rows["truth"].to_numpy(), rows["prediction"].to_numpy(), np.ones(rows.height))
-    )
+    numbered = rows.with_columns(pl.col("week") - first_week, account=pl.col("account_id").rank("dense") - 1)
+    shape = (rows["account_id"].n_unique(), _week(at_s) - first_week + 1)
+    columns = (rows["truth"].to_numpy(), rows["prediction"].to_numpy(), np.ones(rows.height))
+    values, promised, posts = _by_account_and_week(numbered, shape, *columns)
     sums = Sums(values, promised, posts, np.zeros(shape)).from_each()
     return _runs(sums, first_week, min_posts, min_accounts)
 
@@ -203,14 +200,16 @@ def _version_sums(
     """Sum the posts of one version by account and week, held against its holdout."""
     held_values = outcome(held).to_numpy().astype(np.float64)
     unit = float(held_values.mean()) if scale else 1.0
-    cell = rows["account"].to_numpy().astype(np.int64) * shape[1] + rows["week"].to_numpy()
-    values, posts = (
-        np.bincount(cell, weights, shape[0] * shape[1]).astype(np.float64).reshape(shape)
-        for weights in (outcome(rows).to_numpy() / unit, np.ones(rows.height))
-    )
+    values, posts = _by_account_and_week(rows, shape, outcome(rows).to_numpy() / unit, np.ones(rows.height))
     return hold_against(
         expectation(held["account"].to_numpy().astype(np.int64), held_values / unit, shape[0]), values, posts
     )
+
+
+def _by_account_and_week(rows: pl.DataFrame, shape: tuple[int, int], *columns: Floats) -> list[Floats]:
+    """Sum each of some columns by the number of the account and the week of its rows."""
+    cell = rows["account"].to_numpy().astype(np.int64) * shape[1] + rows["week"].to_numpy()
+    return [np.bincount(cell, each, shape[0] * shape[1]).astype(np.float64).reshape(shape) for each in columns]
 
 
 def _numbered(rows: pl.DataFrame, accounts: pl.DataFrame) -> pl.DataFrame:

@@ -46,7 +46,7 @@ SKEW_POSTS = 1_000
 def look_at(settings: Settings, model: str, platform: Platform, known: pl.DataFrame, at: datetime) -> Look | None:
     """Look at one performance model, or return None where nobody has asked it anything by then.
 
-    Looking again at the same moment finds the same.
+    Looking again at the same moment finds the same, but for a next step that production has outrun since.
 
     Parameters
     ----------
